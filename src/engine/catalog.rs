@@ -1,0 +1,75 @@
+//! The BGE family as data: `catalog.json`, read by this module and by `scripts/get_model.py`.
+//!
+//! A model of any other name works too: everything here is a default for what its folder does not
+//! say (the query instruction is in no file of the folder).
+
+use once_cell::sync::Lazy;
+use serde::Deserialize;
+
+/// One model that is known by name.
+#[derive(Debug, Deserialize)]
+pub struct Entry {
+    /// The name used in SQL.
+    pub name: String,
+    /// Dimensions of its vectors.
+    pub dims: usize,
+    /// The most tokens it reads, `[CLS]` and `[SEP]` included.
+    pub max_length: usize,
+    /// How its vectors are pooled.
+    pub pooling: super::pooling::Pooling,
+    /// What `bge_embed_query` puts in front of a text; may be empty.
+    pub query_instruction: String,
+    /// `owner/name` on the Hugging Face hub of the folder that has an ONNX file.
+    pub hub: String,
+    /// The revision there that the checksums belong to, or `main`.
+    pub revision: String,
+}
+
+#[derive(Deserialize)]
+struct Catalog {
+    models: Vec<Entry>,
+}
+
+static CATALOG: Lazy<Vec<Entry>> = Lazy::new(|| {
+    let catalog: Catalog = serde_json::from_str(include_str!("catalog.json"))
+        .expect("catalog.json is checked by a test");
+    catalog.models
+});
+
+/// Every model of the catalogue.
+pub fn all() -> &'static [Entry] {
+    &CATALOG
+}
+
+/// The entry of a name.
+pub fn get(name: &str) -> Option<&'static Entry> {
+    CATALOG.iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::find::check_name;
+    use std::collections::HashSet;
+
+    #[test]
+    fn entries_are_complete_and_plausible() {
+        let mut names = HashSet::new();
+        for entry in all() {
+            check_name(&entry.name).unwrap();
+            assert!(names.insert(&entry.name), "{} is listed twice", entry.name);
+            assert!(
+                [384, 512, 768, 1024].contains(&entry.dims),
+                "{}",
+                entry.name
+            );
+            assert_eq!(
+                entry.max_length,
+                if entry.name == "bge-m3" { 8192 } else { 512 }
+            );
+            assert_eq!(entry.query_instruction.is_empty(), entry.name == "bge-m3");
+            assert_eq!(entry.hub.split('/').count(), 2);
+        }
+        assert_eq!(names.len(), 13);
+    }
+}

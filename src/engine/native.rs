@@ -1,0 +1,157 @@
+//! The few calls to the operating system that the standard library does not offer, and the one
+//! pointer that makes process-wide state safe across `fork()`.
+#![allow(unsafe_code)]
+
+use crate::error::{Error, Result};
+use std::ffi::{CStr, CString, OsStr, c_char, c_void};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// The file this code was loaded from: the extension, or the program it is linked into.
+#[cfg(unix)]
+pub fn own_path() -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    let here: *const c_void = (own_path as fn() -> Option<PathBuf>) as *const c_void;
+    // SAFETY: `info` is writable and zeroed; `dladdr` only reads the address it is given.
+    let info = unsafe {
+        if libc::dladdr(here, info.as_mut_ptr()) == 0 {
+            return None;
+        }
+        info.assume_init()
+    };
+    if info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: `dli_fname` is not null and points to a string that lives as long as the library,
+    // which holds the code that runs here.
+    let name = unsafe { CStr::from_ptr(info.dli_fname) };
+    std::path::absolute(OsStr::from_bytes(name.to_bytes())).ok()
+}
+
+/// Not known on this platform yet: model and runtime are then found through the environment.
+#[cfg(not(unix))]
+pub fn own_path() -> Option<PathBuf> {
+    None
+}
+
+/// Keeps this library in memory until the process ends, even after its last connection closes:
+/// ONNX Runtime's threads and our registered state must not outlive their code.
+#[cfg(unix)]
+pub fn pin_own_library() {
+    use std::os::unix::ffi::OsStrExt;
+    let Some(path) = own_path() else { return };
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return;
+    };
+    // SAFETY: the path is a C string. NOLOAD opens nothing new: it takes one more reference to a
+    // library that is loaded already (or does nothing, inside a statically linked program).
+    unsafe {
+        libc::dlopen(
+            path.as_ptr(),
+            libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE,
+        )
+    };
+}
+
+/// Not done on this platform yet.
+#[cfg(not(unix))]
+pub fn pin_own_library() {}
+
+/// Sets an environment variable of the process unless it is set.
+pub fn set_env_if_unset(key: &str, value: &str) {
+    if std::env::var_os(key).is_none() {
+        // SAFETY: called once, before the runtime starts its threads. A host thread that reads
+        // its environment at this very moment through libc could race: ONNX Runtime offers no
+        // other switch, and glibc keeps replaced strings readable.
+        unsafe { std::env::set_var(key, value) };
+    }
+}
+
+/// Opens a library file and asks it for its ONNX Runtime version, without starting anything.
+///
+/// The library stays loaded when it is ONNX Runtime.
+///
+/// # Errors
+/// A file that is no library, or none of ONNX Runtime.
+pub fn runtime_version(path: &Path) -> Result<String> {
+    #[repr(C)]
+    struct ApiBase {
+        get_api: unsafe extern "C" fn(u32) -> *const c_void,
+        get_version: unsafe extern "C" fn() -> *const c_char,
+    }
+    // SAFETY: opening a library runs its initialisers; the path is what the user configured or
+    // what was installed beside this extension.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|e| {
+        Error::invalid(format!(
+            "{} cannot be opened as a library: {e}",
+            path.display()
+        ))
+    })?;
+    // SAFETY: `OrtGetApiBase` has had this type since ONNX Runtime 1.0; the pointer it returns is
+    // static, and its first two members are part of the frozen interface.
+    let version = unsafe {
+        let base = library
+            .get::<unsafe extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase\0")
+            .map_err(|_| {
+                Error::invalid(format!(
+                    "{} is a library, but not ONNX Runtime: it has no OrtGetApiBase",
+                    path.display()
+                ))
+            })?();
+        if base.is_null() {
+            return Err(Error::invalid(format!("{} gives no API", path.display())));
+        }
+        CStr::from_ptr(((*base).get_version)())
+            .to_string_lossy()
+            .into_owned()
+    };
+    // ONNX Runtime is never unloaded: its threads may run to the end of the process.
+    std::mem::forget(library);
+    Ok(version)
+}
+
+/// One value a process, made at first use. After `fork()` the child makes its own: the parent's
+/// is leaked, never dropped, since its locks may be held and its threads are gone.
+pub struct PerProcess<T: 'static> {
+    current: AtomicPtr<Tagged<T>>,
+    make: fn() -> T,
+}
+
+struct Tagged<T> {
+    pid: u32,
+    value: T,
+}
+
+impl<T: Send + Sync> PerProcess<T> {
+    pub const fn new(make: fn() -> T) -> Self {
+        PerProcess {
+            current: AtomicPtr::new(std::ptr::null_mut()),
+            make,
+        }
+    }
+
+    /// The value of this process. Takes no lock.
+    pub fn get(&'static self) -> &'static T {
+        let pid = std::process::id();
+        loop {
+            let seen = self.current.load(Ordering::Acquire);
+            // SAFETY: a pointer that is not null came from `Box::into_raw` below, published with
+            // Release, and is never freed.
+            if let Some(tagged) = unsafe { seen.as_ref() }
+                && tagged.pid == pid
+            {
+                return &tagged.value;
+            }
+            let value = (self.make)();
+            let fresh = Box::into_raw(Box::new(Tagged { pid, value }));
+            let swap =
+                self.current
+                    .compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire);
+            if swap.is_err() {
+                // SAFETY: `fresh` was made above and seen by nobody else.
+                drop(unsafe { Box::from_raw(fresh) });
+            }
+        }
+    }
+}

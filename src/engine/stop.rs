@@ -1,0 +1,19 @@
+//! How a long call asks whether it should stop.
+
+use crate::error::Result;
+
+/// Asked between pieces of work (a batch, some thousand tokens), on the caller's own thread.
+pub trait Stop {
+    /// # Errors
+    /// [`crate::Kind::Interrupted`] when the caller wants the work to stop.
+    fn check(&self) -> Result<()>;
+}
+
+/// Never stops: for callers without a way to interrupt.
+pub struct NeverStop;
+
+impl Stop for NeverStop {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}

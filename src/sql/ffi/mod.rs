@@ -1,0 +1,26 @@
+//! The border to SQLite: the only files that touch its C API. Everything they offer is safe.
+//!
+//! `sqlite-loadable` gives the types and the shape of the routines table; its helpers are not used,
+//! and neither is its global table: two copies of SQLite in one process (Python's `sqlite3` beside
+//! `apsw`, say) have a table each, and a call must go through the one it came from.
+//!
+//! - [`api`]: the routines table of one host, found again from inside a callback.
+//! - [`entry`]: the symbols that `.load` looks for.
+//! - [`function`]: scalar functions: registration, results, errors, auxiliary data.
+//! - [`value`]: arguments.
+//! - [`statement`]: nested SQL on the caller's connection.
+//! - [`interrupt`]: "should I stop?", for every SQLite version.
+#![allow(unsafe_code)]
+
+mod api;
+mod entry;
+mod function;
+mod interrupt;
+mod statement;
+mod value;
+
+pub use api::Connection;
+pub use function::{Arguments, Context, Flags, Function, Output};
+pub use interrupt::Interrupts;
+pub use statement::{Row, Statement};
+pub use value::{Type, Value};

@@ -1,0 +1,19 @@
+//! Scalar functions. Each body is: decode the arguments, call one function below, encode.
+//!
+//! - [`arguments`]: decoding, with error messages that say what came, what was wanted, the way out.
+//! - [`vectors`]: maths on vector blobs.
+//! - [`embed`]: text -> vectors and tokens.
+//! - [`models`]: what can be used and what is in use.
+
+mod arguments;
+mod embed;
+mod models;
+mod vectors;
+
+use super::ffi::Function;
+
+/// Every scalar function, one entry for each number of arguments.
+pub fn all() -> impl Iterator<Item = Function> {
+    let groups = [vectors::FUNCTIONS, embed::FUNCTIONS, models::FUNCTIONS];
+    groups.into_iter().flatten().copied()
+}

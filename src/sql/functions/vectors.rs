@@ -1,0 +1,145 @@
+//! `bge_cosine`, `bge_dot`, `bge_l2`, `bge_normalize`, `bge_dims`, `bge_to_json`, `bge_from_json`.
+
+use super::arguments::{self, position};
+use crate::error::{Error, Result};
+use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
+use crate::vector::{self, Vector, blob};
+
+const FLAGS: Flags = Flags::DETERMINISTIC.and(Flags::INNOCUOUS);
+
+/// See the module.
+pub const FUNCTIONS: &[Function] = &[
+    Function {
+        name: "bge_cosine",
+        arguments: 2,
+        flags: FLAGS,
+        body: cosine,
+    },
+    Function {
+        name: "bge_dot",
+        arguments: 2,
+        flags: FLAGS,
+        body: dot,
+    },
+    Function {
+        name: "bge_l2",
+        arguments: 2,
+        flags: FLAGS,
+        body: l2,
+    },
+    Function {
+        name: "bge_normalize",
+        arguments: 1,
+        flags: FLAGS,
+        body: normalize,
+    },
+    Function {
+        name: "bge_dims",
+        arguments: 1,
+        flags: FLAGS,
+        body: dims,
+    },
+    Function {
+        name: "bge_to_json",
+        arguments: 1,
+        flags: FLAGS.and(Flags::JSON),
+        body: to_json,
+    },
+    Function {
+        name: "bge_from_json",
+        arguments: 1,
+        flags: FLAGS,
+        body: from_json,
+    },
+];
+
+/// What is known of a constant argument from the statement's first row: that it is a finite
+/// vector, and its squared norm. Its bytes need no decoding.
+#[derive(Clone, Copy)]
+struct Checked {
+    squared: f64,
+}
+
+fn cosine(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    let (Some(a), Some(b)) = (
+        arguments::vector(arguments, 0)?,
+        arguments::vector(arguments, 1)?,
+    ) else {
+        return Ok(Output::Null);
+    };
+    // Usually one side is a column and the other a query: walk the column once for each row.
+    let known: [Option<Checked>; 2] = [context.constant(0), context.constant(1)];
+    let cosine = match known {
+        [Some(a_known), _] => vector::cosine_with_norm(a, a_known.squared, b),
+        [None, Some(b_known)] => vector::cosine_with_norm(b, b_known.squared, a),
+        [None, None] => first_cosine(context, a, b),
+    };
+    Ok(Output::Real(cosine.map_err(|e| which(e, a))?))
+}
+
+fn first_cosine(context: &Context<'_>, a: Vector<'_>, b: Vector<'_>) -> Result<f64> {
+    let squared = [vector::squared_norm(a)?, vector::squared_norm(b)?];
+    for (n, squared) in squared.into_iter().enumerate() {
+        context.set_constant(n, Checked { squared });
+    }
+    vector::cosine_with_norm(a, squared[0], b)
+}
+
+fn dot(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    pair(arguments, vector::dot)
+}
+
+fn l2(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    pair(arguments, vector::l2)
+}
+
+fn pair(
+    arguments: Arguments<'_>,
+    measure: fn(Vector<'_>, Vector<'_>) -> Result<f64>,
+) -> Result<Output> {
+    let (Some(a), Some(b)) = (
+        arguments::vector(arguments, 0)?,
+        arguments::vector(arguments, 1)?,
+    ) else {
+        return Ok(Output::Null);
+    };
+    Ok(Output::Real(measure(a, b).map_err(|e| which(e, a))?))
+}
+
+/// Says which argument a bad element is in; an error of both needs no place.
+fn which(error: Error, first: Vector<'_>) -> Error {
+    if !error.message().starts_with("element") {
+        return error;
+    }
+    error.at(position(usize::from(first.check_finite().is_ok())))
+}
+
+fn normalize(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    one(arguments, |v| {
+        Ok(Output::Blob(blob::from_f32(&vector::normalize(v)?)))
+    })
+}
+
+fn dims(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    one(arguments, |v| Ok(Output::Integer(v.dims() as i64)))
+}
+
+fn to_json(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    one(arguments, |v| blob::to_json(v).map(Output::Json))
+}
+
+fn one(arguments: Arguments<'_>, f: impl Fn(Vector<'_>) -> Result<Output>) -> Result<Output> {
+    match arguments::vector(arguments, 0)? {
+        None => Ok(Output::Null),
+        Some(v) => f(v).map_err(|e| e.at(position(0))),
+    }
+}
+
+fn from_json(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    match arguments::text(arguments, 0)? {
+        None => Ok(Output::Null),
+        Some(json) => blob::from_json(json)
+            .map(Output::Blob)
+            .map_err(|e| e.at(position(0))),
+    }
+}

