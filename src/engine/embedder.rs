@@ -3,6 +3,7 @@
 use super::batch::{self, CPU_BATCH_TOKENS};
 use super::cache::{Cache, SharedVector};
 use super::config::ModelConfig;
+use super::options::Options;
 use super::process::lock;
 use super::session::Session;
 use super::stop::Stop;
@@ -42,25 +43,19 @@ impl Embedder {
     /// # Errors
     /// A bad name, no such model, a folder or graph that is not a text encoder's, no runtime.
     pub fn load(name: &str) -> Result<Self> {
-        Self::load_folder(name, &find::model(name)?)
+        Self::load_folder(name, &find::model(name)?, &Options::default())
     }
 
     /// Loads a model folder under a name (which decides only what the catalogue adds).
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_folder(name: &str, folder: &Path) -> Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::load_with_threads(name, folder, threads)
-    }
-
-    /// [`Self::load_folder`] with a number of threads for one inference (1 or more).
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub fn load_with_threads(name: &str, folder: &Path, threads: usize) -> Result<Self> {
+    pub fn load_folder(name: &str, folder: &Path, options: &Options) -> Result<Self> {
         let load = || -> Result<Self> {
-            let config = ModelConfig::read(name, folder)?;
+            let mut config = ModelConfig::read(name, folder)?;
+            config.pooling = options.pooling.unwrap_or(config.pooling);
+            let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+            let threads = options.threads.unwrap_or_else(cores);
             let tokenizer = Tokenizer::load(&config)?;
             let session = Mutex::new(Session::load(&config, threads)?);
             Ok(Embedder {

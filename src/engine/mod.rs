@@ -18,6 +18,7 @@ pub mod config;
 pub mod embedder;
 pub mod find;
 pub(crate) mod native;
+pub mod options;
 pub mod pooling;
 pub(crate) mod process;
 pub mod registry;

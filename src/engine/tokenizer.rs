@@ -102,12 +102,13 @@ impl Tokenizer {
     }
 }
 
-/// Cuts a text into pieces of at least `size` bytes, each cut before a byte that allows it.
+/// Cuts a text into pieces of at least `size` bytes (and one), each cut before a byte that allows it.
 fn windows<'a>(
     text: &'a str,
     size: usize,
     cuts: Option<&'a [bool; 128]>,
 ) -> impl Iterator<Item = &'a str> {
+    let size = size.max(1);
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest.take()?;
@@ -206,7 +207,11 @@ mod tests {
             let parts: Vec<&str> = windows(&text, size, Some(&cuts)).collect();
             assert_eq!(parts.concat(), text);
             assert!(parts[1..].iter().all(|p| p.starts_with(' ')));
-            assert!(parts[..parts.len() - 1].iter().all(|p| p.len() >= size));
+            assert!(
+                parts[..parts.len() - 1]
+                    .iter()
+                    .all(|p| p.len() >= size.max(1))
+            );
         }
         assert_eq!(windows(&text, 1, None).count(), 1);
         assert_eq!(windows("", 5, Some(&cuts)).collect::<Vec<_>>(), [""]);

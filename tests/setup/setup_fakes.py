@@ -3,6 +3,7 @@ as a person would, in an environment that knows only the fakes."""
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -143,9 +144,14 @@ class Scripts:
     def model(self, name="tiny", *args):
         return self.run(self.model_command(name, *args))
 
+    def start(self, command):
+        """For a test that goes on while the script runs, and may interrupt it: whoever runs the
+        tests in the background has SIGINT ignored, and children inherit that."""
+        return subprocess.Popen(command, env=self.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+
     def start_model(self, name="tiny", *args):
-        return subprocess.Popen(self.model_command(name, *args), env=self.env, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return self.start(self.model_command(name, *args))
 
     def left(self):
         """What is in the folder of models, hidden things too."""

@@ -78,7 +78,7 @@ def test_the_second_run_does_not_read_the_model(scripts):
     stat = model.stat()
     model.write_bytes(bytes(stat.st_size))
     os.utime(model, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert "complete" in scripts.model().stdout
+    assert "is complete" in scripts.model().stdout
 
 
 def test_force_fetches_again(scripts, hub):
@@ -97,7 +97,7 @@ def test_a_copy_with_other_times_is_verified_by_content_and_not_fetched(scripts,
     for path in (scripts.into / "tiny").rglob("*.onnx"):
         os.utime(path, (1, 1))
     hub.requests.clear()
-    assert "complete" in scripts.model().stdout
+    assert "is complete" in scripts.model().stdout
     assert hub.requests == []
     marker = json.loads((scripts.into / "tiny/.complete").read_text())
     assert marker["files"]["onnx/model.onnx"]["mtime_ns"] == 1_000_000_000
@@ -143,6 +143,14 @@ def test_a_marker_that_is_not_ours_is_not_believed(scripts, hub, text):
     (scripts.into / "tiny/onnx/model.onnx").write_bytes(b"x")
     assert "not complete: onnx/model.onnx" in scripts.model().stdout
     assert scripts.read() == FILES
+
+
+def test_an_empty_file_put_there_by_hand_is_no_model(scripts, hub):
+    (scripts.into / "tiny-bare/onnx").mkdir(parents=True)
+    for file in REQUIRED:
+        (scripts.into / "tiny-bare" / file).write_bytes(b"" if file == "onnx/model.onnx" else b"{}")
+    assert "not complete: onnx/model.onnx is missing or empty" in scripts.model("tiny-bare").stdout
+    assert scripts.read("tiny-bare") == FILES
 
 
 def test_somebodys_own_files_in_an_incomplete_folder_stay(scripts):
@@ -219,7 +227,7 @@ def test_all_files_come_from_the_commit_of_the_first_should_the_branch_move(scri
     assert hub.paths()[1:] == [f"/BAAI/tiny/resolve/{'c' * 40}/{file}" for file in list(FILES)[1:]]
     assert json.loads((scripts.into / "tiny-bare/.complete").read_text())["revision"] == "c" * 40
     hub.requests.clear()
-    assert "complete" in scripts.model("tiny-bare").stdout and hub.requests == []
+    assert "is complete" in scripts.model("tiny-bare").stdout and hub.requests == []
 
 
 @pytest.mark.parametrize("told, code", [(sha256(FILES["onnx/model.onnx"]), 0), ("0" * 64, 1)])
@@ -244,7 +252,7 @@ def test_an_optional_file_that_the_hub_lacks_is_passed_over_with_a_note(scripts,
     assert f"the hub has no {file} (HTTP 404" in done.stdout
     assert scripts.read() == without(file)
     hub.requests.clear()
-    assert "complete" in scripts.model().stdout and hub.requests == []
+    assert "is complete" in scripts.model().stdout and hub.requests == []
 
 
 @pytest.mark.parametrize("file", REQUIRED)
@@ -348,8 +356,16 @@ def test_the_second_run_after_maven_asks_nobody(scripts, hub, maven):
     scripts.model("tiny-jar")
     maven.unlink()
     del scripts.env["HF_HUB_OFFLINE"]
-    assert "complete" in scripts.model("tiny-jar").stdout
+    assert "is complete" in scripts.model("tiny-jar").stdout
     assert hub.requests == [] and not maven.exists()
+
+
+def test_what_the_catalogue_has_in_full_is_written_anew_when_the_catalogue_changes(scripts, maven):
+    scripts.env["HF_HUB_OFFLINE"] = "1"
+    scripts.model("tiny-jar")
+    scripts.catalog.write_text(scripts.catalog.read_text().replace('"hidden_size": 4', '"hidden_size": 8'))
+    assert "not complete: config.json" in scripts.model("tiny-jar").stdout
+    assert json.loads(scripts.read("tiny-jar")["config.json"]) == {"hidden_size": 8}
 
 
 def test_a_hub_that_never_answers_does_not_hang(scripts, maven):
@@ -472,7 +488,7 @@ def test_a_swap_that_was_killed_between_its_two_renames_is_taken_back(scripts, h
     scripts.model()
     (scripts.into / "tiny").rename(scripts.into / f".tiny.old-{dead_pid()}")
     hub.requests.clear()
-    assert "complete" in scripts.model().stdout
+    assert "is complete" in scripts.model().stdout
     assert (scripts.read(), scripts.left(), hub.requests) == (FILES, ["tiny"], [])
 
 
@@ -484,7 +500,7 @@ def test_two_runs_at_once_fetch_once(scripts, hub):
     assert "waiting for it" in second.stdout.readline()
     hub.release.set()
     assert (first.wait(20), second.wait(20)) == (0, 0)
-    assert "complete" in second.stdout.read()
+    assert "is complete" in second.stdout.read()
     assert len(hub.requests) == len(FILES)
     first.communicate(), second.communicate()
 

@@ -159,8 +159,7 @@ def test_an_interruption_leaves_the_old_version_whole(runtime, bin, tmp_path, nu
     runtime.get("1.28.0")
     started = tmp_path / "pip-started"
     python = executable(bin / "slow-python", f"#!/bin/sh\n[ \"$3\" = --version ] && exit\ntouch {started}\nexec sleep 60\n")
-    process = subprocess.Popen(runtime.command_for("1.29.0", "--python", python), env=runtime.env,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = runtime.start(runtime.command_for("1.29.0", "--python", python))
     while not started.exists():
         assert process.poll() is None
         time.sleep(0.01)

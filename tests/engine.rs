@@ -1,0 +1,188 @@
+//! Invariants of the engine: a text's vector depends on nothing but the text; loading is
+//! single-flight and forgets failures; long texts are cut exactly where the model is full.
+
+mod common;
+
+use bge::engine::options::Options;
+use bge::engine::{Embedder, NeverStop, Role, Stop};
+use bge::{Error, Kind};
+use common::{difference, golden, tiny};
+use std::cell::Cell;
+
+fn embed(model: &Embedder, text: &str) -> Vec<f32> {
+    model
+        .embed(text, Role::Passage, &NeverStop)
+        .unwrap()
+        .to_vec()
+}
+
+#[test]
+fn a_vector_does_not_depend_on_neighbours_order_or_threads() {
+    let rows = golden("tiny-bert/golden.jsonl");
+    let mut texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
+    let one = tiny(
+        "tiny-bert",
+        &Options {
+            threads: Some(1),
+            ..Options::default()
+        },
+    );
+    let alone: Vec<Vec<f32>> = texts.iter().map(|text| embed(&one, text)).collect();
+    let mut expected: Vec<&[f32]> = alone.iter().map(Vec::as_slice).collect();
+    for threads in [1, 2, 5] {
+        let model = tiny(
+            "tiny-bert",
+            &Options {
+                threads: Some(threads),
+                ..Options::default()
+            },
+        );
+        for turn in 0..3 {
+            texts.rotate_left(turn * 7);
+            expected.rotate_left(turn * 7);
+            let vectors = model.embed_many(&texts, Role::Passage, &NeverStop).unwrap();
+            for ((got, want), text) in vectors.iter().zip(&expected).zip(&texts) {
+                assert!(difference(got, want) <= 1e-6, "{threads} threads, {text:?}");
+            }
+            let again = model.embed_many(&texts, Role::Passage, &NeverStop).unwrap();
+            assert_eq!(vectors, again, "the same call gives the same bits");
+        }
+    }
+}
+
+#[test]
+fn texts_are_cut_at_the_models_limit() {
+    let model = tiny("tiny-bert", &Options::default());
+    let full = "a ".repeat(510);
+    let vector = embed(&model, &full);
+    for words in [511, 512, 5_000] {
+        let text = format!("{full}{}", "b ".repeat(words - 510));
+        assert_eq!(model.count_tokens(&text, &NeverStop).unwrap(), words + 2);
+        let ids = model.tokenize(&text, &NeverStop).unwrap();
+        assert_eq!(ids.len(), 512);
+        assert_eq!(
+            ids,
+            model.tokenize(&full, &NeverStop).unwrap(),
+            "{words} words"
+        );
+        assert_eq!(embed(&model, &text), vector);
+    }
+    let short = "a ".repeat(509);
+    assert_eq!(model.tokenize(&short, &NeverStop).unwrap().len(), 511);
+    assert!(difference(&embed(&model, &short), &vector) > 1e-5);
+}
+
+#[test]
+fn no_texts_give_no_vectors() {
+    let model = tiny("tiny-bert", &Options::default());
+    assert!(
+        model
+            .embed_many(&[], Role::Passage, &NeverStop)
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_long_text_is_read_in_windows_and_can_be_stopped() {
+    struct StopAt(Cell<u32>);
+    impl Stop for StopAt {
+        fn check(&self) -> bge::Result<()> {
+            self.0.set(self.0.get().saturating_sub(1));
+            if self.0.get() == 0 {
+                Err(Error::interrupted())
+            } else {
+                Ok(())
+            }
+        }
+    }
+    let model = tiny("tiny-bert", &Options::default());
+    let text = "stop here, please. ".repeat(100_000);
+    let error = model
+        .count_tokens(&text, &StopAt(Cell::new(5)))
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    let texts = vec!["some words"; 5_000];
+    let error = model
+        .embed_many(&texts, Role::Passage, &StopAt(Cell::new(3)))
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    assert_eq!(embed(&model, "and again"), embed(&model, "and again"));
+}
+
+#[test]
+fn a_text_above_the_limit_is_too_big() {
+    let model = tiny("tiny-bert", &Options::default());
+    let text = "x".repeat((32 << 20) + 1);
+    let error = model.embed(&text, Role::Passage, &NeverStop).unwrap_err();
+    assert_eq!(error.kind(), Kind::TooBig);
+}
+
+#[test]
+fn windows_change_no_token() {
+    let whole =
+        tokenizers::Tokenizer::from_file(common::fixtures().join("tiny-bert/tokenizer.json"))
+            .unwrap();
+    let model = tiny("tiny-bert", &Options::default());
+    let rows = golden("tiny-bert/golden.jsonl");
+    let joints = [
+        "",
+        " ",
+        "\n",
+        ", ",
+        "e\u{301} \u{301}",
+        "[MASK]",
+        "-",
+        " [SEP]",
+        "]",
+    ];
+    for (i, joint) in joints.iter().enumerate() {
+        // Texts of many kinds, glued in many ways, repeated so that windows are cut everywhere.
+        let mut text = String::new();
+        for turn in 0..40 {
+            for row in rows.iter().skip(i % 3).filter(|row| row.text.len() < 3_000) {
+                text.push_str(&row.text);
+                text.push_str(joint);
+                text.extend(std::iter::repeat_n('x', turn % 7));
+            }
+        }
+        assert!(text.len() > 200_000);
+        let ids = whole
+            .encode_fast(text.as_str(), false)
+            .unwrap()
+            .get_ids()
+            .to_vec();
+        assert_eq!(
+            model.count_tokens(&text, &NeverStop).unwrap(),
+            ids.len() + 2
+        );
+        let cut = model.tokenize(&text, &NeverStop).unwrap();
+        assert!(
+            cut[1..511]
+                .iter()
+                .zip(&ids)
+                .all(|(&a, &b)| a == i64::from(b))
+        );
+    }
+}
+
+#[test]
+fn a_hundred_first_callers_share_one_load_and_failures_are_forgotten() {
+    // The registry looks at $BGE_MODELS, which `make test` leaves alone: use a name that is not
+    // there, so that every caller fails alike, at once, and none hangs.
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..100)
+            .map(|_| scope.spawn(|| bge::engine::model("not-there").map(drop)))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    for result in results {
+        assert!(
+            result
+                .unwrap_err()
+                .message()
+                .contains("no model 'not-there' found")
+        );
+    }
+    assert!(bge::engine::model("not-there").is_err());
+}

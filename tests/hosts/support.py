@@ -1,0 +1,238 @@
+"""What the host tests share: where things are, vectors, goldens, and the hosts themselves.
+
+Three hosts load the built library: `CommandLine` (the machine's sqlite3), `Newest` (apsw) and
+`Oldest` (SQLite 3.38, a program of ours). `Host` is a Python process of its own that a test talks
+to, for what can be seen only in a fresh process: the runtime is loaded once in each.
+"""
+
+import functools
+import itertools
+import json
+import os
+import subprocess
+import sys
+from array import array
+from pathlib import Path
+
+import apsw
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+FIXTURES = ROOT / "tests" / "fixtures"
+DIST = Path(os.environ.get("BGE_DIST", ROOT / "dist")).resolve()
+EXTENSION = DIST / "libbge"  # as hosts are given it: without the suffix
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+OLDEST_HOST = Path(os.environ.get("BGE_TEST_OLDEST_HOST", TARGET / "oldest-host"))
+TINY = "tiny-bert"
+SMALL = "bge-small-en-v1.5"
+RUNTIME = "libonnxruntime.so"
+
+
+# --- vectors -------------------------------------------------------------------------------------
+
+
+def blob(*values):
+    """The f32 blob of numbers."""
+    return array("f", values).tobytes()
+
+
+def floats(vector):
+    """The numbers of an f32 blob."""
+    return array("f", vector).tolist()
+
+
+def distance(got, wanted):
+    """The largest difference in one component."""
+    got = floats(got) if isinstance(got, bytes) else got
+    assert len(got) == len(wanted)
+    return max(abs(a - b) for a, b in zip(got, wanted))
+
+
+def golden(path):
+    """Rows of golden vectors. A row's id is its place in the file."""
+    with open(path, encoding="ascii") as lines:
+        rows = [json.loads(line) for line in lines]
+    assert [row["id"] for row in rows] == list(range(len(rows)))
+    return rows
+
+
+@functools.cache
+def tiny_golden(model=TINY):
+    return golden(FIXTURES / model / "golden.jsonl")
+
+
+@functools.cache
+def reference():
+    return golden(FIXTURES / "reference" / f"{SMALL}.jsonl")
+
+
+# --- connections in this process -----------------------------------------------------------------
+
+
+def connect(extension=EXTENSION, database=":memory:"):
+    """A connection of the newest SQLite with the extension loaded."""
+    connection = apsw.Connection(str(database))
+    connection.enable_load_extension(True)
+    connection.load_extension(str(extension))
+    return connection
+
+
+def value(connection, sql, *arguments):
+    """The one value that a statement gives."""
+    return connection.execute(sql, arguments).get
+
+
+def failure(connection, sql, *arguments):
+    """The error that a statement gives: an apsw exception. Giving none fails the test."""
+    try:
+        rows = list(connection.execute(sql, arguments))
+    except apsw.Error as error:
+        return error
+    raise AssertionError(f"no error from {sql}: {str(rows)[:300]}")
+
+
+def embed(connection, text, model=TINY):
+    return value(connection, "SELECT bge_embed(?, ?)", text, model)
+
+
+def loaded(connection):
+    """name -> what bge_info says of each loaded model."""
+    info = json.loads(value(connection, "SELECT bge_info()"))
+    models = {model["name"]: model for model in info["loaded"]}
+    assert len(models) == len(info["loaded"])
+    return models
+
+
+def inferences(connection, model=TINY):
+    return loaded(connection).get(model, {}).get("inferences", 0)
+
+
+_numbers = itertools.count()
+
+
+def fresh_text(words="how do i reset it"):
+    """A text that no test has embedded before, so that no cache holds it."""
+    return f"{words} {next(_numbers)}"
+
+
+# --- hosts ---------------------------------------------------------------------------------------
+
+
+def environment(**changes):
+    """This process's environment with changes; None removes a variable."""
+    env = dict(os.environ)
+    for key, setting in changes.items():
+        env.pop(key, None) if setting is None else env.update({key: str(setting)})
+    return env
+
+
+def run(command, env=None, cwd=None, timeout=60, stdin=subprocess.DEVNULL, **options):
+    """Runs a program to its end; its stdout and stderr as text, its returncode."""
+    return subprocess.run([str(word) for word in command], env=environment(**(env or {})), cwd=cwd,
+                          timeout=timeout, stdin=stdin, capture_output=True, text=True, **options)
+
+
+def sqlite3(*commands, extension=EXTENSION, env=None, cwd=None, timeout=60):
+    """Runs the machine's sqlite3 with the extension loaded and these commands."""
+    return run(shell_command(*commands, extension=extension), env, cwd, timeout)
+
+
+def shell_command(*commands, extension=EXTENSION):
+    start = ["sqlite3", "-batch", "-init", "/dev/null", ":memory:"]
+    return [*start, f'.load "{extension}"', *commands]
+
+
+def run_python(code, *arguments, env=None, cwd=None, timeout=60):
+    """Runs code in a fresh Python, with this module's names imported. Gives what it printed.
+
+    A return code other than 0, or a word on stderr, fails the test."""
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); from support import *\n{code}"
+    done = run([sys.executable, "-c", code, *arguments], env, cwd, timeout)
+    assert done.returncode == 0 and done.stderr == "", f"rc {done.returncode}\n{done.stderr}"
+    return done.stdout
+
+
+class HostError(Exception):
+    """An SQL error as the host prints it."""
+
+
+class CommandLine:
+    """The machine's sqlite3. Each question is a process of its own."""
+
+    def rows(self, sql, extension=EXTENSION, **options):
+        done = sqlite3(".mode json", sql, extension=extension, **options)
+        if done.returncode or done.stderr:
+            raise HostError(done.stderr.strip())
+        return [list(row.values()) for row in json.loads(done.stdout or "[]")]
+
+
+class Newest:
+    """apsw, in this process."""
+
+    def rows(self, sql, extension=EXTENSION):
+        try:
+            return [list(row) for row in connect(extension).execute(sql)]
+        except apsw.Error as error:
+            raise HostError(str(error)) from None
+
+
+class Oldest:
+    """SQLite 3.38. Each question is a process of its own."""
+
+    def run(self, *statements, extension=EXTENSION, env=None, cwd=None):
+        assert OLDEST_HOST.is_file(), (
+            f"{OLDEST_HOST} does not exist: `make test` builds it from tests/oldest-host, "
+            "or name it in BGE_TEST_OLDEST_HOST")
+        done = subprocess.run([OLDEST_HOST, extension], input="\n;;\n".join(statements), text=True,
+                              env=environment(**(env or {})), cwd=cwd, timeout=60,
+                              capture_output=True)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        version, *lines = done.stdout.splitlines()
+        assert version.startswith("SQLite 3.38."), version
+        return lines
+
+    def rows(self, sql, **options):
+        lines = self.run(sql, **options)
+        if lines and lines[-1].startswith("ERROR: "):
+            raise HostError(lines[-1].removeprefix("ERROR: "))
+        return [json.loads(line) for line in lines]
+
+
+class Host:
+    """A Python process with one connection, asked one statement at a time (see host_process.py)."""
+
+    def __init__(self, extension=EXTENSION, env=None, cwd=None):
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / "host_process.py", extension], env=environment(**(env or {})),
+            cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def ask(self, **question):
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, f"the host died: {self.process.communicate()[1]}"
+        return json.loads(answer)
+
+    def value(self, sql, *arguments):
+        answer = self.ask(sql=sql, arguments=arguments)
+        assert "error" not in answer, answer["error"]
+        return answer["value"]
+
+    def error(self, sql, *arguments):
+        """The message of the error that a statement gives."""
+        answer = self.ask(sql=sql, arguments=arguments)
+        assert "error" in answer, f"no error from {sql}: {answer}"
+        return answer["error"]
+
+    def embed(self, text, model=TINY):
+        return bytes.fromhex(self.value("SELECT hex(bge_embed(?, ?))", text, model))
+
+    def set(self, variable, setting):
+        """Sets an environment variable in the running process; None removes it."""
+        self.ask(set=variable, to=None if setting is None else str(setting))
+
+    def close(self):
+        """Ends the process. It must have printed nothing of its own."""
+        output = self.process.communicate(timeout=30)
+        assert output == ("", ""), output
+        assert self.process.returncode == 0
