@@ -1,0 +1,101 @@
+# Builds the extension, gets its parts, shows it and tests it. `make help` lists the targets.
+#
+# Every target does its own set-up on a machine with git, make, Rust and apt (scripts/setup.sh
+# installs what is missing when root, else says what to run), and is quick the second time.
+
+MODEL ?= bge-small-en-v1.5
+# The newest official build of ONNX Runtime without telemetry; see docs/ARCHITECTURE.md.
+ORT ?= 1.28.0
+
+PYTHON := .venv/bin/python
+SOURCES := $(shell find src sql -type f 2>/dev/null) Cargo.toml Cargo.lock
+CARGO_FLAGS := --release --features loadable
+
+export BGE_COMMIT := $(shell git describe --always --dirty 2>/dev/null)
+export ORT_DISABLE_TELEMETRY := 1
+
+.PHONY: help build model demo demo-packages test test-rust test-hosts lint bench clean runtime
+
+help:
+	@echo "make demo           set up everything and rank a help desk's articles by meaning"
+	@echo "make demo-packages  the same on Debian's package descriptions; QUERY='...'"
+	@echo "make build          dist/: the extension and ONNX Runtime; ORT=1.28.0"
+	@echo "make model          dist/models/: a BGE model; MODEL=$(MODEL)"
+	@echo "make test           set up everything and run every test"
+	@echo "make bench          timings against ONNX Runtime's own Python API"
+	@echo "make lint           rustfmt and clippy, warnings are errors"
+	@echo "make clean          remove dist/, target/ and .venv/"
+
+# ---- the parts -------------------------------------------------------------------------------
+
+build: dist/libbge.so runtime
+
+dist/libbge.so: $(SOURCES)
+	@scripts/setup.sh rust cc libclang binutils
+	@echo "building the extension (a first build takes some 3 minutes)"
+	@cargo build --quiet $(CARGO_FLAGS)
+	@mkdir -p dist
+	@strip --strip-all -o dist/libbge.so.new target/release/libbge.so
+	@mv dist/libbge.so.new dist/libbge.so
+
+runtime: $(PYTHON)
+	@scripts/get_runtime.py --version $(ORT) --into dist --python $(PYTHON)
+
+model:
+	@scripts/setup.sh python3
+	@mkdir -p dist/models
+	@scripts/get_model.py $(MODEL) --into dist/models
+
+$(PYTHON):
+	@scripts/setup.sh python3 venv
+	@echo "making a Python environment in .venv"
+	@python3 -m venv .venv
+
+.venv/.ready: requirements-test.txt $(PYTHON)
+	@echo "installing the test tools into .venv"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+# ---- shows -----------------------------------------------------------------------------------
+
+demo: build model
+	@scripts/setup.sh sqlite3
+	@mkdir -p target
+	@cd examples/helpdesk && sqlite3 -batch ../../target/helpdesk.db < demo.sql
+
+demo-packages: build model
+	@scripts/setup.sh sqlite3
+	@examples/packages/search.sh target/packages.db "$(or $(QUERY),watch the night sky and find planets)"
+
+# ---- tests -----------------------------------------------------------------------------------
+
+test: test-rust test-hosts
+
+test-rust: build model
+	@echo "running the Rust tests"
+	@cargo test --quiet $(CARGO_FLAGS)
+	@cargo check --quiet --release --no-default-features
+
+test-hosts: build model .venv/.ready target/oldest-host/release/oldest-host
+	@scripts/setup.sh sqlite3 strace binutils cc maven
+	@echo "running the tests in SQLite hosts"
+	@BGE_TEST_OLDEST_HOST=$(CURDIR)/target/oldest-host/release/oldest-host \
+		$(PYTHON) -m pytest -q tests/setup tests/hosts
+
+target/oldest-host/release/oldest-host: tests/oldest-host/Cargo.toml tests/oldest-host/Cargo.lock tests/oldest-host/src/main.rs
+	@scripts/setup.sh rust cc
+	@echo "building the oldest supported SQLite as a test host"
+	@cargo build --quiet --release --manifest-path tests/oldest-host/Cargo.toml --target-dir target/oldest-host
+	@touch $@
+
+lint:
+	@scripts/setup.sh rust cc libclang
+	@cargo fmt --check
+	@cargo clippy --quiet $(CARGO_FLAGS) --all-targets -- -D warnings
+
+bench: build model .venv/.ready
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt
+	@$(PYTHON) benches/single.py
+
+clean:
+	rm -rf dist target .venv
