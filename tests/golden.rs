@@ -119,6 +119,7 @@ fn pooling_comes_from_the_folder_unless_asked_for() {
 
 /// The numbers printed in FlagEmbedding's tutorial for bge-base-en-v1.5.
 #[test]
+#[allow(clippy::excessive_precision)] // as they are printed there
 fn the_base_model_gives_the_numbers_of_flagembeddings_tutorial() {
     let Some(folder) = std::env::var_os("BGE_TEST_BASE_MODEL") else {
         eprintln!("not run: BGE_TEST_BASE_MODEL does not name a folder of bge-base-en-v1.5");

@@ -7,7 +7,7 @@
 //! - [`api`]: the routines table of one host, found again from inside a callback.
 //! - [`entry`]: the symbols that `.load` looks for.
 //! - [`function`]: scalar functions: registration, results, errors, auxiliary data.
-//! - [`value`]: arguments.
+//! - [`value`] reads arguments.
 //! - [`statement`]: nested SQL on the caller's connection.
 //! - [`interrupt`]: "should I stop?", for every SQLite version.
 #![allow(unsafe_code)]
