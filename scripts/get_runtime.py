@@ -123,9 +123,9 @@ def unpack(wheel, version, folder):
 
 
 def put_in_place(version, wheel, unpacked, into):
-    """Each file by a rename, the marker last: without it the next run does all of this again."""
+    """Each file by a rename, the marker last: until then an older one does not fit the files, and
+    a run that was killed here is done again."""
     with writing(into):
-        (into / MARKER).unlink(missing_ok=True)
         for name, path in unpacked.items():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, into / name)

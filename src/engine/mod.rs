@@ -15,6 +15,7 @@ pub mod batch;
 pub mod cache;
 pub mod catalog;
 pub mod config;
+mod elf;
 pub mod embedder;
 pub mod find;
 pub(crate) mod native;

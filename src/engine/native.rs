@@ -3,16 +3,26 @@
 #![allow(unsafe_code)]
 
 use crate::error::{Error, Result};
+use once_cell::sync::OnceCell;
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// The file this code was loaded from: the extension, or the program it is linked into.
+/// The file this code was loaded from: the extension, or the program it is linked into. `None` where
+/// the platform cannot say (yet).
+///
+/// Found once, when the library is loaded: a relative path means nothing after the host has changed
+/// its working directory.
+pub fn own_path() -> Option<&'static Path> {
+    static PATH: OnceCell<Option<PathBuf>> = OnceCell::new();
+    PATH.get_or_init(find_own_path).as_deref()
+}
+
 #[cfg(unix)]
-pub fn own_path() -> Option<PathBuf> {
+fn find_own_path() -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    let here: *const c_void = (own_path as fn() -> Option<PathBuf>) as *const c_void;
+    let here: *const c_void = (find_own_path as fn() -> Option<PathBuf>) as *const c_void;
     // SAFETY: `info` is writable and zeroed; `dladdr` only reads the address it is given.
     let info = unsafe {
         if libc::dladdr(here, info.as_mut_ptr()) == 0 {
@@ -29,9 +39,8 @@ pub fn own_path() -> Option<PathBuf> {
     std::path::absolute(OsStr::from_bytes(name.to_bytes())).ok()
 }
 
-/// Not known on this platform yet: model and runtime are then found through the environment.
 #[cfg(not(unix))]
-pub fn own_path() -> Option<PathBuf> {
+fn find_own_path() -> Option<PathBuf> {
     None
 }
 
@@ -68,47 +77,56 @@ pub fn set_env_if_unset(key: &str, value: &str) {
     }
 }
 
-/// Opens a library file and asks it for its ONNX Runtime version, without starting anything.
-///
-/// The library stays loaded when it is ONNX Runtime.
-///
-/// # Errors
-/// A file that is no library, or none of ONNX Runtime.
-pub fn runtime_version(path: &Path) -> Result<String> {
-    #[repr(C)]
-    struct ApiBase {
-        get_api: unsafe extern "C" fn(u32) -> *const c_void,
-        get_version: unsafe extern "C" fn() -> *const c_char,
-    }
-    // SAFETY: opening a library runs its initialisers; the path is what the user configured or
-    // what was installed beside this extension.
-    let library = unsafe { libloading::Library::new(path) }.map_err(|e| {
-        Error::invalid(format!(
-            "{} cannot be opened as a library: {e}",
-            path.display()
-        ))
-    })?;
-    // SAFETY: `OrtGetApiBase` has had this type since ONNX Runtime 1.0; the pointer it returns is
-    // static, and its first two members are part of the frozen interface.
-    let version = unsafe {
-        let base = library
-            .get::<unsafe extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase\0")
-            .map_err(|_| {
+/// A library that says it is ONNX Runtime, opened and not started. Closed when dropped, so that a
+/// file of the same name can be opened after it was replaced.
+pub struct RuntimeLibrary {
+    library: libloading::Library,
+    /// Such as `1.28.0`.
+    pub version: String,
+}
+
+impl RuntimeLibrary {
+    /// # Errors
+    /// A file that is no library, or none of ONNX Runtime.
+    pub fn open(path: &Path) -> Result<Self> {
+        #[repr(C)]
+        struct ApiBase {
+            get_api: unsafe extern "C" fn(u32) -> *const c_void,
+            get_version: unsafe extern "C" fn() -> *const c_char,
+        }
+        // SAFETY: opening a library runs its initialisers; the path is what the user configured or
+        // what was installed beside this extension.
+        let library = unsafe { libloading::Library::new(path) }.map_err(|e| {
+            Error::invalid(format!(
+                "{} cannot be opened as a library: {e}",
+                path.display()
+            ))
+        })?;
+        // SAFETY: `OrtGetApiBase` has had this type since ONNX Runtime 1.0; the pointer it returns
+        // is static, and its first two members are part of the frozen interface.
+        let version = unsafe {
+            let base = library.get::<unsafe extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase\0");
+            let base = base.map_err(|_| {
                 Error::invalid(format!(
                     "{} is a library, but not ONNX Runtime: it has no OrtGetApiBase",
                     path.display()
                 ))
             })?();
-        if base.is_null() {
-            return Err(Error::invalid(format!("{} gives no API", path.display())));
-        }
-        CStr::from_ptr(((*base).get_version)())
-            .to_string_lossy()
-            .into_owned()
-    };
-    // ONNX Runtime is never unloaded: its threads may run to the end of the process.
-    std::mem::forget(library);
-    Ok(version)
+            if base.is_null() {
+                return Err(Error::invalid(format!("{} gives no API", path.display())));
+            }
+            CStr::from_ptr(((*base).get_version)())
+                .to_string_lossy()
+                .into_owned()
+        };
+        Ok(RuntimeLibrary { library, version })
+    }
+
+    /// Leaves it open to the end of the process: its threads may run that long.
+    pub fn keep(self) -> String {
+        std::mem::forget(self.library);
+        self.version
+    }
 }
 
 /// One value a process, made at first use. After `fork()` the child makes its own: the parent's

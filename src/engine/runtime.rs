@@ -4,14 +4,14 @@
 //! so a forked child keeps using it.
 
 use super::process::{lock, state};
-use super::{find, native};
+use super::{elf, find, native};
 use crate::error::{Error, Result};
 use once_cell::sync::OnceCell;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A running ONNX Runtime.
 pub struct Runtime {
@@ -25,8 +25,41 @@ pub struct Runtime {
 /// Inherited by forked children on purpose: ONNX Runtime allows one environment a process image.
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
-/// The process that is starting the runtime right now; 0: none.
-static STARTING: AtomicU32 = AtomicU32::new(0);
+/// Who is inside ONNX Runtime's set-up code: a process id and a count of its threads there.
+///
+/// If the process is forked in that moment, the runtime's own locks stay held in the child for ever.
+/// The child finds its parent's id here, and refuses instead of waiting.
+static SETTING_UP: AtomicU64 = AtomicU64::new(0);
+
+/// Held while a thread starts the runtime or loads a graph.
+pub(super) struct SettingUp(());
+
+impl SettingUp {
+    pub(super) fn enter() -> Result<Self> {
+        let own = u64::from(std::process::id()) << 32;
+        let add_one = |seen: u64| {
+            let count = seen & 0xffff_ffff;
+            if seen >> 32 == own >> 32 || count == 0 {
+                Some(own | (count + 1))
+            } else {
+                None
+            }
+        };
+        match SETTING_UP.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add_one) {
+            Ok(_) => Ok(SettingUp(())),
+            Err(_) => Err(Error::invalid(
+                "this process was forked while its parent was loading a model, so ONNX Runtime cannot \
+                 be used in it; embed once before forking, or start the child with exec",
+            )),
+        }
+    }
+}
+
+impl Drop for SettingUp {
+    fn drop(&mut self) {
+        SETTING_UP.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 /// The runtime, started at the first call.
 ///
@@ -37,15 +70,12 @@ pub fn get() -> Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    refuse_half_started_parent()?;
+    let _setting_up = SettingUp::enter()?;
     let _one_at_a_time = lock(&state().runtime_start);
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    STARTING.store(std::process::id(), Ordering::SeqCst);
-    let started = start();
-    STARTING.store(0, Ordering::SeqCst);
-    let runtime = started?;
+    let runtime = start()?;
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
@@ -54,36 +84,16 @@ pub fn started() -> Option<&'static Runtime> {
     RUNTIME.get()
 }
 
-/// If the process was forked in the very moment in which another thread started the runtime, the
-/// runtime's own locks stay held in this child for ever: waiting for them would hang.
-fn refuse_half_started_parent() -> Result<()> {
-    let pid = STARTING.load(Ordering::SeqCst);
-    if pid == 0 || pid == std::process::id() {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        "this process was forked while its parent was starting ONNX Runtime; \
-         embed once before forking, or start the child with exec",
-    ))
-}
-
 fn start() -> Result<Runtime> {
     let found = find::runtime()?;
     let path = found
         .clone()
         .unwrap_or_else(|| PathBuf::from(find::RUNTIME_FILE));
-    let version = native::runtime_version(&path).map_err(|e| {
-        if found.is_some() {
-            return e;
-        }
-        Error::invalid(format!(
-            "no ONNX Runtime found; looked at {}, and the system's loader said: {e}; \
-             put {} beside the extension (`make build` does) or name it in $BGE_ORT_LIB",
-            find::list(&find::runtime_places()),
-            find::RUNTIME_FILE
-        ))
+    let library = open(&path).map_err(|e| match found {
+        Some(_) => way_out(&e),
+        None => not_found(&e),
     })?;
-    check_version(&path, &version)?;
+    let version = library.keep();
     if minor(&version) >= 29 {
         // From 1.29 on the official builds report usage over the network unless told not to.
         native::set_env_if_unset("ORT_DISABLE_TELEMETRY", "1");
@@ -100,7 +110,12 @@ fn start() -> Result<Runtime> {
             },
         ))
         .build()
-        .map_err(|e| Error::invalid(format!("{} cannot be started: {e}", path.display())))?;
+        .map_err(|e| {
+            way_out(&Error::invalid(format!(
+                "{} cannot be started: {e}",
+                path.display()
+            )))
+        })?;
     // `ort` asks for everything when there is a logger; formatting it would cost time.
     environment.set_log_level(LogLevel::Warning);
     Ok(Runtime {
@@ -110,15 +125,44 @@ fn start() -> Result<Runtime> {
     })
 }
 
-fn check_version(path: &Path, version: &str) -> Result<()> {
+fn open(path: &Path) -> Result<native::RuntimeLibrary> {
+    elf::check_complete(path)?;
+    let library = native::RuntimeLibrary::open(path)?;
+    let version = &library.version;
     if version.starts_with("1.") && minor(version) >= ort::MINOR_VERSION {
-        return Ok(());
+        return Ok(library);
     }
     Err(Error::invalid(format!(
-        "{} is ONNX Runtime {version}, expected 1.{} or later",
-        path.display(),
-        ort::MINOR_VERSION
+        "{} is ONNX Runtime {version}, expected {OLDEST}",
+        path.display()
     )))
+}
+
+fn way_out(error: &Error) -> Error {
+    Error::invalid(format!(
+        "{error}; put ONNX Runtime {OLDEST} beside the extension as {} (`make build` does), \
+         or name it in $BGE_ORT_LIB",
+        find::RUNTIME_FILE
+    ))
+}
+
+fn not_found(error: &Error) -> Error {
+    way_out(&Error::invalid(format!(
+        "no ONNX Runtime found; looked at {}, and the system's loader said: {error}",
+        find::list(&find::runtime_places())
+    )))
+}
+
+/// As `ort` is built (feature `api-17`).
+const OLDEST: &str = "1.17 or later";
+
+/// The runtime's own words on one line: some of its messages end with a line break.
+pub(super) fn message<R>(error: &ort::Error<R>) -> String {
+    error
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn minor(version: &str) -> u32 {

@@ -2,7 +2,7 @@
 
 use super::config::ModelConfig;
 use super::pooling::{Pooling, pool};
-use super::runtime;
+use super::runtime::{self, SettingUp};
 use crate::error::{Error, Result};
 use half::f16;
 use ndarray::{Array2, ArrayView3, Ix3};
@@ -35,10 +35,12 @@ impl Session {
     /// No runtime, a file that it refuses, inputs or outputs that are no text encoder's.
     pub fn load(config: &ModelConfig, threads: usize) -> Result<Self> {
         let runtime = runtime::get()?;
+        let _setting_up = SettingUp::enter()?;
         let path = config.onnx.display();
         let inner = build(runtime, config, threads).map_err(|e| {
             Error::invalid(format!(
-                "{path} cannot be loaded: {e}; the file may be damaged or incomplete: get it again"
+                "{path} cannot be loaded: {}; the file may be damaged or incomplete: get it again",
+                runtime::message(&e)
             ))
         })?;
         check_inputs(inner.inputs()).map_err(|e| e.at(&path))?;
@@ -70,8 +72,9 @@ impl Session {
         let shrink = ids.len() > SHRINK_ABOVE;
         self.run_graph(ids, mask, shrink).map_err(|e| {
             Error::invalid(format!(
-                "ONNX Runtime failed on a batch of {:?}: {e}",
-                ids.dim()
+                "ONNX Runtime failed on a batch of {:?}: {}",
+                ids.dim(),
+                runtime::message(&e)
             ))
         })
     }
@@ -117,9 +120,9 @@ impl Session {
         &self,
         value: &'v DynValue,
     ) -> Result<ArrayView3<'v, T>> {
-        let array = value
-            .try_extract_array::<T>()
-            .map_err(|e| Error::invalid(format!("output {}: {e}", self.output)))?;
+        let array = value.try_extract_array::<T>().map_err(|e| {
+            Error::invalid(format!("output {}: {}", self.output, runtime::message(&e)))
+        })?;
         let shape = array.shape().to_vec();
         match array.into_dimensionality::<Ix3>() {
             Ok(view) if view.dim().2 == self.dims => Ok(view),

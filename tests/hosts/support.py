@@ -148,7 +148,8 @@ def run_python(code, *arguments, env=None, cwd=None, timeout=60):
     A return code other than 0, or a word on stderr, fails the test."""
     code = f"import sys; sys.path.insert(0, {str(HERE)!r}); from support import *\n{code}"
     done = run([sys.executable, "-c", code, *arguments], env, cwd, timeout)
-    assert done.returncode == 0 and done.stderr == "", f"rc {done.returncode}\n{done.stderr}"
+    assert done.returncode == 0 and done.stderr == "", \
+        f"rc {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 

@@ -1,6 +1,8 @@
 """scripts/get_model.py against a fake hub and a fake Maven."""
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import pty
@@ -28,6 +30,25 @@ def wait_for(what, seconds=20):
     while not what():
         assert time.monotonic() < end, "what the test waits for did not come"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def holding(folder):
+    """The lock that a run at work in `folder` has."""
+    handle = os.open(folder, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    yield
+    os.close(handle)
+
+
+@pytest.fixture
+def get_model(monkeypatch):
+    """The script as a module, for what cannot be brought about from outside."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    import get_model
+
+    return get_model
 
 
 def dead_pid():
@@ -79,6 +100,12 @@ def test_the_second_run_does_not_read_the_model(scripts):
     model.write_bytes(bytes(stat.st_size))
     os.utime(model, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert "is complete" in scripts.model().stdout
+
+
+def test_the_second_run_waits_for_nobody(scripts):
+    scripts.model()
+    with holding(scripts.into):
+        assert scripts.model().stdout == f"tiny is complete in {scripts.into}/tiny\n"
 
 
 def test_force_fetches_again(scripts, hub):
@@ -161,6 +188,14 @@ def test_somebodys_own_files_in_an_incomplete_folder_stay(scripts):
     assert scripts.model().returncode == 0
     assert scripts.read() == {**FILES, "onnx/model_int8.onnx": b"mine"}
     assert scripts.left() == ["tiny"]
+
+
+def test_an_older_file_of_the_model_is_not_mixed_into_the_new_one(scripts, hub):
+    (scripts.into / "tiny").mkdir(parents=True)
+    (scripts.into / "tiny/tokenizer_config.json").write_bytes(b"old")
+    del hub.files["tokenizer_config.json"]
+    assert scripts.model().returncode == 0
+    assert scripts.read() == without("tokenizer_config.json")
 
 
 def test_a_link_to_a_folder_stays_a_link(scripts, tmp_path):
@@ -492,6 +527,23 @@ def test_a_swap_that_was_killed_between_its_two_renames_is_taken_back(scripts, h
     assert (scripts.read(), scripts.left(), hub.requests) == (FILES, ["tiny"], [])
 
 
+def test_a_swap_that_fails_half_way_is_taken_back(get_model, monkeypatch, tmp_path):
+    partial, target, rename = tmp_path / "partial", tmp_path / "tiny", os.rename
+    partial.mkdir(), target.mkdir()
+    (target / "config.json").write_text("old")
+
+    def refuse(source, to):
+        if source == partial:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        rename(source, to)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(get_model.Problem, match="tiny cannot be written: Device or resource busy"):
+        get_model.swap({"files": {}}, partial, target)
+    assert (target / "config.json").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["partial", "tiny"]
+
+
 def test_two_runs_at_once_fetch_once(scripts, hub):
     hub.files["onnx/model.onnx"] = lambda handler: (hub.release.wait(20), hub.send(handler, FILES["onnx/model.onnx"]))
     first = scripts.start_model()
@@ -565,11 +617,7 @@ def test_no_room_is_a_plain_message(scripts):
     (errno.EACCES, "/x may not be written (Permission denied); choose another"), (errno.EROFS, "/x may not be written"),
     (errno.ENOTDIR, "/x is no folder"), (errno.EIO, "/x cannot be written: Input/output error"),
 ])
-def test_what_the_disk_refuses_is_said_in_words(monkeypatch, number, said):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    import get_model
-
+def test_what_the_disk_refuses_is_said_in_words(get_model, number, said):
     assert get_model.why_not_written("/x", OSError(number, os.strerror(number))).startswith(said)
 
 

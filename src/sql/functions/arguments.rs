@@ -35,18 +35,23 @@ pub fn vector<'v>(arguments: Arguments<'v>, n: usize) -> Result<Option<Vector<'v
         Type::Text => Err(mismatch(
             n,
             Type::Text,
-            "a vector BLOB; embed it first: bge_embed(...), or bge_from_json(...) for a JSON array",
+            "a vector BLOB; embed it first: bge_embed(...)",
         )),
         other => Err(mismatch(n, other, "a vector BLOB")),
     }
 }
 
-/// The model that argument `n` names, or the default one where the call has no such argument.
-pub fn model(arguments: Arguments<'_>, n: usize) -> Result<SharedEmbedder> {
-    engine::model(&model_name(arguments, n)?)
+/// A text and the model to read it with. A NULL text needs no model, but a model name that could
+/// never be right is an error all the same.
+pub fn text_and_model<'v>(arguments: Arguments<'v>) -> Result<Option<(&'v str, SharedEmbedder)>> {
+    let text = text(arguments, 0)?;
+    let name = model_name(arguments, 1)?;
+    let Some(text) = text else { return Ok(None) };
+    Ok(Some((text, engine::model(&name)?)))
 }
 
-/// [`model`], only its name.
+/// The name of the model that argument `n` names, or of the default one where there is no such
+/// argument.
 pub fn model_name(arguments: Arguments<'_>, n: usize) -> Result<String> {
     if n >= arguments.count() {
         return Ok(engine::default_model_name());

@@ -76,9 +76,7 @@ fn vector(context: &Context<'_>, arguments: Arguments<'_>, role: Role) -> Result
     if let Some(vector) = of_an_earlier_row(context, arguments) {
         return Ok(Output::Blob(blob::from_f32(&vector)));
     }
-    let text = arguments::text(arguments, 0)?;
-    let model = arguments::model(arguments, 1)?;
-    let Some(text) = text else {
+    let Some((text, model)) = arguments::text_and_model(arguments)? else {
         return Ok(Output::Null);
     };
     let vector = model.embed(text, role, &Interrupts::new(context.connection()))?;
@@ -103,9 +101,7 @@ fn keep_for_later_rows(context: &Context<'_>, arguments: Arguments<'_>, vector: 
 }
 
 fn tokens(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
-    let text = arguments::text(arguments, 0)?;
-    let model = arguments::model(arguments, 1)?;
-    let Some(text) = text else {
+    let Some((text, model)) = arguments::text_and_model(arguments)? else {
         return Ok(Output::Null);
     };
     let count = model.count_tokens(text, &Interrupts::new(context.connection()))?;
@@ -113,9 +109,7 @@ fn tokens(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
 }
 
 fn tokenize(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
-    let text = arguments::text(arguments, 0)?;
-    let model = arguments::model(arguments, 1)?;
-    let Some(text) = text else {
+    let Some((text, model)) = arguments::text_and_model(arguments)? else {
         return Ok(Output::Null);
     };
     let ids = model.tokenize(text, &Interrupts::new(context.connection()))?;
