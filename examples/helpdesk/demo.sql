@@ -3,18 +3,19 @@
 .bail on
 .load ../../dist/libbge
 
-DROP TABLE IF EXISTS articles;
-DROP TABLE IF EXISTS questions;
-CREATE TABLE articles(id INTEGER PRIMARY KEY, title TEXT, body TEXT, area TEXT, embedding BLOB);
-CREATE TABLE questions(question TEXT, expected INTEGER);
+CREATE TABLE IF NOT EXISTS articles(id INTEGER PRIMARY KEY, title TEXT, body TEXT, area TEXT, embedding BLOB);
 CREATE TEMP TABLE csv(id INTEGER, title TEXT, body TEXT, area TEXT);
+CREATE TEMP TABLE questions(question TEXT, expected INTEGER);
 .import --csv --skip 1 articles.csv csv
 .import --csv --skip 1 questions.csv questions
-INSERT INTO articles(id, title, body, area) SELECT id, title, body, area FROM csv;
 
-.print Embedding 320 articles with bge-small-en-v1.5 (some seconds) ...
-UPDATE articles SET embedding = bge_embed(title || '. ' || body);
+-- An article that is new or was changed loses its vector, and only those are embedded.
+INSERT INTO articles(id, title, body, area) SELECT id, title, body, area FROM csv WHERE true
+ON CONFLICT(id) DO UPDATE SET title = excluded.title, body = excluded.body, area = excluded.area, embedding = NULL
+WHERE title <> excluded.title OR body <> excluded.body;
 
+SELECT 'Embedding ' || count(*) || ' articles with bge-small-en-v1.5 ...' FROM articles WHERE embedding IS NULL;
+UPDATE articles SET embedding = bge_embed(title || '. ' || body) WHERE embedding IS NULL;
 
 -- Every question against every article; a query's vector is made once, not once a row.
 CREATE TEMP TABLE ranked AS

@@ -46,7 +46,7 @@ fn find_own_path() -> Option<PathBuf> {
 
 /// Keeps this library in memory until the process ends, even after its last connection closes:
 /// ONNX Runtime's threads and our registered state must not outlive their code.
-#[cfg(unix)]
+#[cfg(all(unix, feature = "sql"))]
 pub fn pin_own_library() {
     use std::os::unix::ffi::OsStrExt;
     let Some(path) = own_path() else { return };
@@ -64,7 +64,7 @@ pub fn pin_own_library() {
 }
 
 /// Not done on this platform yet.
-#[cfg(not(unix))]
+#[cfg(all(not(unix), feature = "sql"))]
 pub fn pin_own_library() {}
 
 /// Sets an environment variable of the process unless it is set.
