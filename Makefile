@@ -74,7 +74,7 @@ test: test-rust test-hosts
 test-rust: build model
 	@echo "running the Rust tests"
 	@cargo test --quiet $(CARGO_FLAGS)
-	@cargo check --quiet --release --no-default-features
+	@RUSTFLAGS="-D warnings" cargo check --quiet --release --no-default-features --target-dir target/engine-only
 
 test-hosts: build model .venv/.ready target/oldest-host/release/oldest-host
 	@scripts/setup.sh sqlite3 strace binutils cc maven

@@ -21,18 +21,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import glob
 import hashlib
 import http.client
 import json
 import os
-import queue
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -41,12 +38,12 @@ import zipfile
 import zlib
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # not on Windows; there two runs at once are not kept apart
-    fcntl = None
-
 SCRIPTS = Path(__file__).resolve().parent
+sys.dont_write_bytecode = True  # no __pycache__ among the scripts
+sys.path.insert(0, str(SCRIPTS))  # as Python does itself, unless PYTHONSAFEPATH is set
+from fetching import (  # noqa: E402
+    Problem, SourceFailed, alone_in, clear_leftovers, hidden, ignore_signals, run, say, store, swap, within, writing)
+
 CATALOG = SCRIPTS.parent / "src" / "engine" / "catalog.json"
 HUB = "https://huggingface.co"
 
@@ -58,32 +55,12 @@ RETRY_WAITS = (0.5, 2.0)  # seconds before the second and the third try
 STALL_SECONDS = 30  # a connection that brings nothing for so long counts as broken
 
 
-class Problem(Exception):
-    """Ends the run: the text is what the person gets to read."""
-
-
-class SourceFailed(Exception):
-    """This source cannot give the model; the next one may."""
-
-
 class Broken(SourceFailed):
     """The connection broke; another try may succeed."""
 
 
 class Missing(SourceFailed):
     """The hub is fine but has no such file."""
-
-
-class Interrupted(BaseException):
-    """A signal asked us to end; like KeyboardInterrupt, nothing but cleaning up may catch it."""
-
-
-def say(text):
-    print(text, flush=True)
-
-
-def mb(count):
-    return f"{count / 1e6:.1f} MB"
 
 
 # --- the catalogue ------------------------------------------------------------------------
@@ -187,97 +164,6 @@ def write_marker(folder, marker):
     beside = folder / f"{MARKER}-{os.getpid()}"
     beside.write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
     os.replace(beside, folder / MARKER)
-
-
-# --- writing one file ---------------------------------------------------------------------
-
-
-class Progress:
-    """How far one file is: one line kept up to date on a terminal, a line at each quarter in a log."""
-
-    def __init__(self, file, total):
-        self.file, self.total = file, total
-        self.done, self.start, self.shown = 0, time.monotonic(), 0.0
-        self.terminal = sys.stdout.isatty()
-
-    def add(self, count):
-        self.done += count
-        if self.terminal:
-            now = time.monotonic()
-            if now - self.shown >= 0.1:
-                self.shown = now
-                line = self.line()[: shutil.get_terminal_size().columns - 1]
-                print(f"\r{line}\x1b[K", end="", flush=True)
-        elif self.total and self.total > 1_000_000:
-            quarter = 4 * self.done // self.total
-            if self.shown < quarter < 4:
-                self.shown = quarter
-                say(self.line())
-
-    def line(self):
-        rate = self.done / max(time.monotonic() - self.start, 1e-3)
-        if not self.total:
-            return f"{self.file}  {mb(self.done)}  {mb(rate)}/s"
-        return f"{self.file}  {100 * self.done // self.total} %  {self.done / 1e6:.1f} of {mb(self.total)}  {mb(rate)}/s"
-
-    def wipe(self):
-        if self.terminal:
-            print("\r\x1b[K", end="", flush=True)
-
-
-def store(blocks, path, file, total=None, wanted=None, whose="the catalogue"):
-    """Writes what `blocks` brings to `path`, hashing as it goes; a wrong SHA-256 leaves no file."""
-    progress, digest = Progress(file, total), hashlib.sha256()
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "wb") as out:
-                for block in blocks:
-                    digest.update(block)
-                    out.write(block)
-                    progress.add(len(block))
-                out.flush()
-                os.fsync(out.fileno())  # or a power cut leaves a folder that looks whole
-    finally:
-        progress.wipe()
-    if wanted and digest.hexdigest() != wanted:
-        path.unlink()
-        raise SourceFailed(f"{file} came with the SHA-256 {digest.hexdigest()}, {whose} wants {wanted}")
-    if file.endswith(".json") and not wanted:
-        check_json(path, file)
-    say(f"{file}  {mb(progress.done) if progress.done >= 100_000 else f'{progress.done} bytes'}")
-
-
-def check_json(path, file):
-    """A proxy's log-in page comes with status 200 too; no SHA-256 would show it here."""
-    content = path.read_bytes()
-    try:
-        if isinstance(json.loads(content), dict):
-            return
-    except ValueError:
-        pass
-    path.unlink()
-    raise SourceFailed(f"{file} came as something that is no JSON object; it starts with {content[:40]!r}")
-
-
-@contextlib.contextmanager
-def writing(path):
-    """Turns what the disk refuses into a plain problem: no other source would do better."""
-    try:
-        yield
-    except OSError as error:
-        raise Problem(why_not_written(path, error)) from error
-
-
-def why_not_written(path, error):
-    place = error.filename or path
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no room left for {place}; make some, or choose another disk with --into"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{place} may not be written ({error.strerror}); choose another folder with --into"
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return f"{place} is no folder; move it away, or choose another folder with --into"
-    return f"{place} cannot be written: {error.strerror}"
 
 
 # --- source 1: the hub --------------------------------------------------------------------
@@ -403,29 +289,6 @@ def received(response, total):
         raise Broken(f"the connection broke after {count} of {total} bytes")
 
 
-def within(seconds, call):
-    """What `call` returns or raises, or TimeoutError after `seconds`.
-
-    A socket's own timeout is one for each address of a host, and does not count looking the
-    name up: where a firewall swallows everything, those add up to minutes."""
-    answer = queue.Queue()
-
-    def run():
-        try:
-            answer.put((call(), None))
-        except BaseException as error:
-            answer.put((None, error))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        result, error = answer.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"no answer within {seconds:g} s; --timeout SECONDS waits longer") from None
-    if error:
-        raise error
-    return result
-
-
 def refusal(error, file, url):
     answer = f"HTTP {error.code} for {url}"
     if error.code in (404, 410):
@@ -506,86 +369,12 @@ def unpack(jar, member, path, file, wanted):
         raise SourceFailed(f"{jar.name} is damaged ({error}); remove it from Maven's local repository and try again")
 
 
-# --- putting it in place ------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def alone_in(folder):
-    """One run at a time in a folder. The lock is on the folder itself: no file is left over."""
-    if fcntl is None:
-        yield
-        return
-    with writing(folder):
-        handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another run is at work in {folder}; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            pass  # a file system without locks: then without
-        yield
-    finally:
-        os.close(handle)
-
-
-def clear_leftovers(model, target):
-    """Removes what killed runs left beside the target, and ends a swap that one of them began."""
-    for path in target.parent.glob(f".{glob.escape(target.name)}.*-*"):
-        kind, _, pid = path.name[len(target.name) + 2:].partition("-")
-        if kind not in ("partial", "old") or not pid.isdigit() or is_running(int(pid)):
-            continue
-        if kind == "old":
-            end_swap(model, path, target)
-        shutil.rmtree(path, ignore_errors=True)
-        say(f"removed what an earlier run left: {path}")
-
-
-def is_running(pid):
-    if pid == os.getpid():
-        return False  # its number, ours now
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # somebody else's, but running
-    return True
-
-
-def swap(model, partial, target):
-    """Puts `partial` where `target` is; at no moment is there half a model under its name."""
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
-    with writing(target):
-        if target.exists():
-            os.rename(target, old)
-        try:
-            os.rename(partial, target)
-        except BaseException:
-            if old.exists() and not target.exists():
-                os.rename(old, target)
-            raise
-    if old.exists():
-        end_swap(model, old, target)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def end_swap(model, old, target):
-    """Files in the replaced folder that are none of the model's are somebody's: they move over."""
-    if not target.exists():
-        os.rename(old, target)
-        return
-    for path in [p for p in old.rglob("*") if p.is_file() or p.is_symlink()]:
-        file = path.relative_to(old)
-        new = target / file
-        if new.exists() or file.name.startswith(MARKER) or file.as_posix() in model["files"]:
-            continue
-        new.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(path, new)
-
-
 # --- the run ------------------------------------------------------------------------------
+
+
+def part_of(model):
+    """A function that tells whether a file of the model's folder is the model's, or somebody's own."""
+    return lambda file: file.name.startswith(MARKER) or file.as_posix() in model["files"]
 
 
 def fetch(model, folder, timeout):
@@ -653,7 +442,7 @@ def get(model, into, force, timeout):
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
     with alone_in(target.parent):
-        clear_leftovers(model, target)
+        clear_leftovers(target, part_of(model))
         if not force:
             wrong = what_is_wrong(model, target)  # again: who was waited for may have got it
             if wrong is None:
@@ -665,36 +454,18 @@ def get(model, into, force, timeout):
 
 
 def make(model, target, timeout):
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    partial = hidden("partial", target)
     try:
         with writing(partial):
             partial.mkdir()
         marker = fetch(model, partial, timeout)
         with writing(partial):
             write_marker(partial, marker)
-        swap(model, partial, target)
+        swap(partial, target, part_of(model))
     finally:
         ignore_signals()
         shutil.rmtree(partial, ignore_errors=True)
     report_made(model, target, marker)
-
-
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-def catch_signals():
-    def stop(number, frame):
-        raise Interrupted
-
-    for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
-            signal.signal(number, stop)
-
-
-def ignore_signals():
-    """Before cleaning up: an impatient second Ctrl-C must not end that half-way."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def arguments():
@@ -712,19 +483,8 @@ def main():
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a folder's name may be in no alphabet of the terminal
     options = arguments()
-    catch_signals()
-    try:
-        get(find_model(options.catalog, options.name), options.into, options.force, options.timeout)
-    except Problem as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or options.into}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, Interrupted):
-        print("interrupted; nothing half-made is left", file=sys.stderr)
-        return 130
-    return 0
+    return run(options.into, lambda: get(
+        find_model(options.catalog, options.name), options.into, options.force, options.timeout))
 
 
 if __name__ == "__main__":

@@ -25,10 +25,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-sys.dont_write_bytecode = True  # no __pycache__ among the scripts
-from get_model import Interrupted, Problem, alone_in, catch_signals, ignore_signals, is_running, say, writing  # noqa: E402
-
 SCRIPTS = Path(__file__).resolve().parent
+sys.dont_write_bytecode = True  # no __pycache__ among the scripts
+sys.path.insert(0, str(SCRIPTS))  # as Python does itself, unless PYTHONSAFEPATH is set
+from fetching import Problem, alone_in, ignore_signals, is_running, run, say, writing  # noqa: E402
+
 MARKER = ".runtime-version"
 LIBRARY = "libonnxruntime.so"
 NOTICES = ("LICENSE", "ThirdPartyNotices.txt")
@@ -186,19 +187,7 @@ def arguments():
 
 def main():
     options = arguments()
-    catch_signals()
-    try:
-        get(options.version, options.into, options.python, options.requirements)
-    except Problem as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or options.into}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, Interrupted):
-        print("interrupted; nothing half-made is left", file=sys.stderr)
-        return 130
-    return 0
+    return run(options.into, lambda: get(options.version, options.into, options.python, options.requirements))
 
 
 if __name__ == "__main__":

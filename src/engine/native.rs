@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use once_cell::sync::OnceCell;
-use std::ffi::{CStr, CString, OsStr, c_char, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -50,7 +50,7 @@ fn find_own_path() -> Option<PathBuf> {
 pub fn pin_own_library() {
     use std::os::unix::ffi::OsStrExt;
     let Some(path) = own_path() else { return };
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else {
         return;
     };
     // SAFETY: the path is a C string. NOLOAD opens nothing new: it takes one more reference to a

@@ -5,6 +5,7 @@ Three hosts load the built library: `CommandLine` (the machine's sqlite3), `Newe
 to, for what can be seen only in a fresh process: the runtime is loaded once in each.
 """
 
+import ctypes
 import functools
 import itertools
 import json
@@ -197,6 +198,45 @@ class Oldest:
         if lines and lines[-1].startswith("ERROR: "):
             raise HostError(lines[-1].removeprefix("ERROR: "))
         return [json.loads(line) for line in lines]
+
+
+class SystemSqlite:
+    """A connection of the system's libsqlite3 through its C interface: a second copy of SQLite in
+    this process, which shares no lock with apsw's."""
+
+    lib = None
+
+    @classmethod
+    def load(cls):
+        if cls.lib is None:
+            cls.lib = ctypes.CDLL("libsqlite3.so.0")
+            for name in ("errmsg", "column_text", "libversion"):
+                getattr(cls.lib, f"sqlite3_{name}").restype = ctypes.c_char_p
+        return cls.lib
+
+    @classmethod
+    def version(cls):
+        return cls.load().sqlite3_libversion().decode()
+
+    def __init__(self, extension=EXTENSION):
+        lib, self.db, message = self.load(), ctypes.c_void_p(), ctypes.c_char_p()
+        assert lib.sqlite3_open(b":memory:", ctypes.byref(self.db)) == 0
+        assert lib.sqlite3_enable_load_extension(self.db, 1) == 0
+        rc = lib.sqlite3_load_extension(self.db, str(extension).encode(), None, ctypes.byref(message))
+        assert rc == 0, message.value
+
+    def value(self, sql):
+        """The one value that a statement gives, as text; or the message of its error."""
+        statement = ctypes.c_void_p()
+        rc = self.lib.sqlite3_prepare_v2(self.db, sql.encode(), -1, ctypes.byref(statement), None)
+        assert rc == 0, self.error()
+        rc = self.lib.sqlite3_step(statement)
+        text = self.lib.sqlite3_column_text(statement, 0) or b"" if rc == 100 else self.error()
+        self.lib.sqlite3_finalize(statement)
+        return text.decode()
+
+    def error(self):
+        return self.lib.sqlite3_errmsg(self.db)
 
 
 class Host:

@@ -5,8 +5,8 @@ import shutil
 
 import apsw
 import pytest
-from support import (DIST, EXTENSION, OLDEST_HOST, RUNTIME, TARGET, TINY, HostError, blob, connect, distance, embed, failure, floats,
-                     fresh_text, run, run_python, sqlite3, tiny_golden, value)
+from support import (DIST, EXTENSION, OLDEST_HOST, RUNTIME, TARGET, TINY, HostError, blob, connect, distance, embed,
+                     failure, floats, fresh_text, run, run_python, sqlite3, tiny_golden, value)
 
 TEXT, WANTED = tiny_golden()[1]["text"], tiny_golden()[1]["cls"]
 ENTRY_POINTS = {"sqlite3_bge_init", "sqlite3_extension_init"}
@@ -60,40 +60,14 @@ def test_a_private_sqlite_would_be_seen():
 # --- several copies of SQLite --------------------------------------------------------------------
 
 SECOND_COPY = """
-import ctypes
-lib = ctypes.CDLL("libsqlite3.so.0")
-lib.sqlite3_errmsg.restype = lib.sqlite3_column_text.restype = lib.sqlite3_libversion.restype = ctypes.c_char_p
-
-class System:
-    "The system's libsqlite3, through its C interface."
-    def __init__(self, extension):
-        self.db, message = ctypes.c_void_p(), ctypes.c_char_p()
-        assert lib.sqlite3_open(b":memory:", ctypes.byref(self.db)) == 0
-        assert lib.sqlite3_enable_load_extension(self.db, 1) == 0
-        rc = lib.sqlite3_load_extension(self.db, str(extension).encode(), None, ctypes.byref(message))
-        assert rc == 0, message.value
-
-    def value(self, sql):
-        stmt = ctypes.c_void_p()
-        assert lib.sqlite3_prepare_v2(self.db, sql.encode(), -1, ctypes.byref(stmt), None) == 0, self.error()
-        rc = lib.sqlite3_step(stmt)
-        text = lib.sqlite3_column_text(stmt, 0) if rc == 100 else self.error()
-        text = (text or b"").decode()
-        lib.sqlite3_finalize(stmt)
-        return text
-
-    def error(self):
-        return lib.sqlite3_errmsg(self.db)
-
 newest = connect()
-version = value(newest, "SELECT sqlite_version()")
-assert lib.sqlite3_libversion().decode() != version, "one and the same SQLite"
+assert SystemSqlite.version() != value(newest, "SELECT sqlite_version()"), "one and the same SQLite"
 """
 
 
 def test_two_copies_of_sqlite_in_one_process():
     run_python(SECOND_COPY + """
-system = System(EXTENSION)
+system = SystemSqlite()
 for i in range(100):
     sql = f"SELECT hex(bge_embed('text {i}', 'tiny-bert'))"
     assert system.value(sql) == value(newest, sql)
@@ -115,7 +89,7 @@ def work(ask):
         sql = f"SELECT hex(bge_embed('text {i}', 'tiny-bert'))"
         if ask(sql) != expected[i]:
             wrong.append(i)
-hosts = [System(EXTENSION).value if n % 2 else (lambda sql, c=connect(): value(c, sql)) for n in range(4)]
+hosts = [SystemSqlite().value if n % 2 else (lambda sql, c=connect(): value(c, sql)) for n in range(4)]
 threads = [threading.Thread(target=work, args=(ask,)) for ask in hosts]
 [t.start() for t in threads]
 [t.join() for t in threads]
@@ -130,7 +104,7 @@ a, b = connect(), connect()
 rows = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 50) SELECT i FROM n)"
 first = a.execute(f"SELECT CASE WHEN i THEN hex(bge_embed('one', 'tiny-bert')) END FROM {rows}")
 second = b.execute(f"SELECT CASE WHEN i THEN hex(bge_embed('two', 'tiny-bert')) END FROM {rows}")
-system = System(EXTENSION)
+system = SystemSqlite()
 one, two = embed(newest, "one").hex().upper(), embed(newest, "two").hex().upper()
 assert one != two
 for (x,), (y,) in zip(first, second, strict=True):

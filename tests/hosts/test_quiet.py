@@ -11,8 +11,8 @@ from support import (DIST, EXTENSION, FIXTURES, HERE, RUNTIME, SMALL, TINY, fail
 
 CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)$")
 WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND")
-CHANGING = {"creat", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "link", "linkat",
-            "symlink", "symlinkat", "truncate", "chmod", "fchmodat", "mknod", "mknodat"}
+CHANGING = {"creat", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "link",
+            "linkat", "symlink", "symlinkat", "truncate", "chmod", "fchmodat", "mknod", "mknodat"}
 HARMLESS = ("/dev/null", "/dev/tty", "/proc/self/")
 NETWORK = {"socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg",
            "getsockname"}

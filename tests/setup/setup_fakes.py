@@ -22,6 +22,26 @@ FILES = {
     "1_Pooling/config.json": b'{"pooling_mode_cls_token": true}\n',
     "onnx/model.onnx": bytes(range(256)) * 8_000,
 }
+OPTIONAL = ("tokenizer_config.json", "1_Pooling/config.json")
+REQUIRED = tuple(file for file in FILES if file not in OPTIONAL)
+
+# Runs a script with a `sleep` that only says for how long: a test that wants to see the waits
+# between tries need not sit through them.
+HASTY = """
+import runpy, sys, time
+time.sleep = lambda seconds: print(f"slept {seconds:g} s", flush=True)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def without(*files):
+    return {file: content for file, content in FILES.items() if file not in files}
+
+
+def slept(done):
+    """The waits of a run by hasty_model, in seconds."""
+    return [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("slept ")]
 
 
 def sha256(content):
@@ -143,6 +163,10 @@ class Scripts:
 
     def model(self, name="tiny", *args):
         return self.run(self.model_command(name, *args))
+
+    def hasty_model(self, name="tiny", *args):
+        python, *command = self.model_command(name, *args)
+        return self.run([python, "-c", HASTY, *command])
 
     def start(self, command):
         """For a test that goes on while the script runs, and may interrupt it: whoever runs the

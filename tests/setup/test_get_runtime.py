@@ -70,12 +70,10 @@ def test_library_and_licences_come_out_of_the_wheel(runtime):
     assert os.access(runtime.into / "libonnxruntime.so", os.X_OK)
 
 
-def test_a_second_run_is_quick_and_starts_no_pip(runtime):
+def test_a_second_run_starts_no_pip(runtime):
     runtime.get()
-    start = time.monotonic()
     done = runtime.get("1.28.0", "--python", "/nowhere/python")
     assert (done.returncode, done.stdout) == (0, f"ONNX Runtime 1.28.0 is in {runtime.into}\n")
-    assert time.monotonic() - start < 2
 
 
 def test_another_version_takes_its_place(runtime):

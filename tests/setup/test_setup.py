@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 from setup_fakes import SCRIPTS, executable
@@ -60,15 +59,10 @@ def machine(tmp_path, bin):
     return Machine(tmp_path, bin)
 
 
-def test_nothing_is_said_or_done_when_nothing_is_missing_and_that_is_quick(machine):
+def test_nothing_is_said_or_done_when_nothing_is_missing(machine):
     machine.everything()
-    times = []
-    for _ in range(5):
-        start = time.monotonic()
-        done = machine.setup(*PACKAGES, "libclang", "rust")
-        times.append(time.monotonic() - start)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert min(times) < 0.2, times
+    done = machine.setup(*PACKAGES, "libclang", "rust")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert machine.apt() == []
 
 
