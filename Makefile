@@ -74,7 +74,7 @@ test: test-rust test-hosts
 test-rust: build model
 	@echo "running the Rust tests"
 	@cargo test --quiet $(CARGO_FLAGS)
-	@RUSTFLAGS="-D warnings" cargo check --quiet --release --no-default-features --target-dir target/engine-only
+	@cargo check --quiet --release --no-default-features
 
 test-hosts: build model .venv/.ready target/oldest-host/release/oldest-host
 	@scripts/setup.sh sqlite3 strace binutils cc maven
@@ -92,6 +92,7 @@ lint:
 	@scripts/setup.sh rust cc libclang
 	@cargo fmt --check
 	@cargo clippy --quiet $(CARGO_FLAGS) --all-targets -- -D warnings
+	@cargo clippy --quiet --release --no-default-features -- -D warnings
 
 bench: build model .venv/.ready
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt
