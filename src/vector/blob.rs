@@ -76,7 +76,7 @@ pub fn to_json(v: Vector<'_>) -> Result<String> {
     serde_json::to_string(&v.to_f32()).map_err(|e| Error::internal(e.to_string()))
 }
 
-/// The blob of a JSON array of numbers. Each is rounded to the nearest f32.
+/// The blob of a JSON array of numbers. Each is read as f64 and rounded to f32, as numpy does.
 ///
 /// # Errors
 /// Not JSON, not an array, an empty array, an element that is no number or beyond f32's range.
