@@ -33,7 +33,7 @@ build: dist/libbge.so runtime
 dist/libbge.so: $(SOURCES)
 	@scripts/setup.sh rust cc libclang binutils
 	@echo "building the extension (a first build takes some 3 minutes)"
-	@cargo build --quiet $(CARGO_FLAGS)
+	@cargo build $(CARGO_FLAGS)
 	@mkdir -p dist
 	@strip --strip-all -o dist/libbge.so.new target/release/libbge.so
 	@mv dist/libbge.so.new dist/libbge.so
@@ -72,7 +72,8 @@ demo-packages: build model
 test: test-rust test-hosts
 
 test-rust: build model
-	@echo "running the Rust tests"
+	@echo "building and running the Rust tests"
+	@cargo test $(CARGO_FLAGS) --no-run
 	@cargo test --quiet $(CARGO_FLAGS)
 	@cargo check --quiet --release --no-default-features
 
@@ -85,7 +86,7 @@ test-hosts: build model .venv/.ready target/oldest-host/release/oldest-host
 target/oldest-host/release/oldest-host: tests/oldest-host/Cargo.toml tests/oldest-host/Cargo.lock tests/oldest-host/src/main.rs
 	@scripts/setup.sh rust cc
 	@echo "building the oldest supported SQLite as a test host"
-	@cargo build --quiet --release --manifest-path tests/oldest-host/Cargo.toml --target-dir target/oldest-host
+	@cargo build --release --manifest-path tests/oldest-host/Cargo.toml --target-dir target/oldest-host
 	@touch $@
 
 lint:
