@@ -3,7 +3,7 @@
 //! A model of any other name works too: everything here is a default for what its folder does not
 //! say (the query instruction is in no file of the folder).
 
-use once_cell::sync::Lazy;
+use super::native::PerProcess;
 use serde::Deserialize;
 
 /// One model that is known by name.
@@ -30,20 +30,23 @@ struct Catalog {
     models: Vec<Entry>,
 }
 
-static CATALOG: Lazy<Vec<Entry>> = Lazy::new(|| {
+/// Parsed at first use. Not behind a lock of its own, which a fork could leave held for ever.
+static CATALOG: PerProcess<Vec<Entry>> = PerProcess::new(parse);
+
+fn parse() -> Vec<Entry> {
     let catalog: Catalog = serde_json::from_str(include_str!("catalog.json"))
         .expect("catalog.json is checked by a test");
     catalog.models
-});
+}
 
 /// Every model of the catalogue.
 pub fn all() -> &'static [Entry] {
-    &CATALOG
+    CATALOG.get()
 }
 
 /// The entry of a name.
 pub fn get(name: &str) -> Option<&'static Entry> {
-    CATALOG.iter().find(|entry| entry.name == name)
+    all().iter().find(|entry| entry.name == name)
 }
 
 #[cfg(test)]

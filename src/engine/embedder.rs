@@ -5,6 +5,7 @@ use super::cache::{Cache, SharedVector};
 use super::config::ModelConfig;
 use super::options::Options;
 use super::process::lock;
+use super::runtime::SettingUp;
 use super::session::Session;
 use super::stop::Stop;
 use super::tokenizer::Tokenizer;
@@ -52,6 +53,7 @@ impl Embedder {
     /// As [`Self::load`].
     pub fn load_folder(name: &str, folder: &Path, options: &Options) -> Result<Self> {
         let load = || -> Result<Self> {
+            let _setting_up = SettingUp::enter()?;
             let mut config = ModelConfig::read(name, folder)?;
             config.pooling = options.pooling.unwrap_or(config.pooling);
             let cores = || std::thread::available_parallelism().map_or(1, usize::from);

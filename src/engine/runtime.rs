@@ -25,13 +25,14 @@ pub struct Runtime {
 /// Inherited by forked children on purpose: ONNX Runtime allows one environment a process image.
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
-/// Who is inside ONNX Runtime's set-up code: a process id and a count of its threads there.
+/// Who is loading a model: a process id and a count of its threads there.
 ///
-/// If the process is forked in that moment, the runtime's own locks stay held in the child for ever.
-/// The child finds its parent's id here, and refuses instead of waiting.
+/// If the process is forked in that moment, locks inside ONNX Runtime, the system's loader or the
+/// tokenizer stay held in the child for ever. The child finds its parent's id here, and refuses
+/// instead of waiting.
 static SETTING_UP: AtomicU64 = AtomicU64::new(0);
 
-/// Held while a thread starts the runtime or loads a graph.
+/// Held while a thread loads a model.
 pub(super) struct SettingUp(());
 
 impl SettingUp {
@@ -70,7 +71,6 @@ pub fn get() -> Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let _setting_up = SettingUp::enter()?;
     let _one_at_a_time = lock(&state().runtime_start);
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);

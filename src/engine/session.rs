@@ -2,7 +2,7 @@
 
 use super::config::ModelConfig;
 use super::pooling::{Pooling, pool};
-use super::runtime::{self, SettingUp};
+use super::runtime;
 use crate::error::{Error, Result};
 use half::f16;
 use ndarray::{Array2, ArrayView3, Ix3};
@@ -35,7 +35,6 @@ impl Session {
     /// No runtime, a file that it refuses, inputs or outputs that are no text encoder's.
     pub fn load(config: &ModelConfig, threads: usize) -> Result<Self> {
         let runtime = runtime::get()?;
-        let _setting_up = SettingUp::enter()?;
         let path = config.onnx.display();
         let inner = build(runtime, config, threads).map_err(|e| {
             Error::invalid(format!(
