@@ -21,6 +21,9 @@ pub enum Kind {
     Interrupted,
     /// A fault of ours.
     Internal,
+    /// What the host's database said about a statement of ours, by its own result code (busy,
+    /// read-only, corrupt, ...).
+    Host(i32),
 }
 
 /// An error with its kind and a message for people.

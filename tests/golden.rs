@@ -3,6 +3,7 @@
 
 mod common;
 
+use bge::engine::find::Source;
 use bge::engine::pooling::Pooling;
 use bge::engine::{Embedder, NeverStop, Role};
 use common::{Row, difference, golden, pooled, real, tiny};
@@ -125,8 +126,15 @@ fn the_base_model_gives_the_numbers_of_flagembeddings_tutorial() {
         eprintln!("not run: BGE_TEST_BASE_MODEL does not name a folder of bge-base-en-v1.5");
         return;
     };
-    let model =
-        Embedder::load_folder("bge-base-en-v1.5", folder.as_ref(), &Default::default()).unwrap();
+    let model = Embedder::load(
+        "base",
+        &Source {
+            model: "bge-base-en-v1.5".into(),
+            ..Source::folder(folder.as_ref())
+        },
+        &Default::default(),
+    )
+    .unwrap();
     let embed = |text| model.embed(text, Role::Passage, &NeverStop).unwrap();
     let (a, b) = (embed("embedding"), embed("I love machine learning and nlp"));
     let cosine: f32 = a.iter().zip(b.iter()).map(|(x, y)| x * y).sum();

@@ -2,6 +2,7 @@
 //! are, how long a text it takes, how its vectors are pooled. Reads JSON only; opens no weights.
 
 use super::catalog;
+use super::find::Source;
 use super::pooling::Pooling;
 use crate::error::{Error, Result};
 use serde_json::Value;
@@ -31,12 +32,12 @@ pub struct ModelConfig {
 const LAYOUT: &str = "a model folder holds config.json, tokenizer.json and onnx/model.onnx (the Hugging Face layout)";
 
 impl ModelConfig {
-    /// Reads the folder of the model called `name`; the catalogue fills in what no file says.
+    /// Reads the folder; the catalogue fills in what no file says.
     ///
     /// # Errors
     /// A missing file, JSON that cannot be read, a value that is missing or out of range.
-    pub fn read(name: &str, folder: &Path) -> Result<Self> {
-        let known = catalog::get(name);
+    pub fn read(source: &Source) -> Result<Self> {
+        let (known, folder) = (catalog::get(&source.model), source.folder.as_path());
         let json = read_json(&folder.join("config.json"))?;
         let dims = positive(&json, "hidden_size", folder)?;
         let vocab_size = positive(&json, "vocab_size", folder)?;
@@ -53,7 +54,7 @@ impl ModelConfig {
             )));
         }
         Ok(ModelConfig {
-            onnx: graph_file(folder)?,
+            onnx: graph_file(source)?,
             tokenizer: existing(folder.join("tokenizer.json"))?,
             folder: folder.to_path_buf(),
             dims,
@@ -71,7 +72,11 @@ impl ModelConfig {
 
 const MIN_LENGTH: usize = 8;
 
-fn graph_file(folder: &Path) -> Result<PathBuf> {
+fn graph_file(source: &Source) -> Result<PathBuf> {
+    if let Some(graph) = &source.graph {
+        return existing(graph.clone());
+    }
+    let folder = &source.folder;
     let candidates = [folder.join("onnx/model.onnx"), folder.join("model.onnx")];
     if let Some(path) = candidates.into_iter().find(|path| path.is_file()) {
         return Ok(path);

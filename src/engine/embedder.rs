@@ -1,20 +1,22 @@
-//! One loaded model: tokenizer, session and cache behind "text in, vector out".
+//! One loaded model: tokenizer, queue and cache behind "text in, vector out".
 
 use super::batch::{self, CPU_BATCH_TOKENS};
 use super::cache::{Cache, SharedVector};
+use super::check_text_size;
+use super::chunks::{self, Chunk, Passages};
 use super::config::ModelConfig;
-use super::options::Options;
-use super::process::lock;
+use super::find::Source;
+use super::options::{Device, Options, Overflow};
+use super::precision::Precision;
+use super::queue::Queue;
 use super::runtime::SettingUp;
 use super::session::Session;
 use super::stop::Stop;
 use super::tokenizer::Tokenizer;
-use super::{check_text_size, find};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use std::borrow::Cow;
-use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// What a text is to retrieval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,51 +31,54 @@ pub enum Role {
 pub struct Embedder {
     name: String,
     config: ModelConfig,
+    overflow: Overflow,
+    device: Device,
     threads: usize,
+    batch_tokens: usize,
+    precision: Precision,
     tokenizer: Tokenizer,
-    session: Mutex<Session>,
+    queue: Queue<Session>,
     cache: Cache,
-    inferences: AtomicU64,
+    runs: Arc<AtomicU64>,
 }
 
-const CACHE_BYTES: u64 = 64 << 20;
+const CACHE_MB: u64 = 64;
 
 impl Embedder {
-    /// Finds and loads the model of this name.
+    /// Loads a model under a name.
     ///
     /// # Errors
-    /// A bad name, no such model, a folder or graph that is not a text encoder's, no runtime.
-    pub fn load(name: &str) -> Result<Self> {
-        Self::load_folder(name, &find::model(name)?, &Options::default())
-    }
-
-    /// Loads a model folder under a name (which decides only what the catalogue adds).
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub fn load_folder(name: &str, folder: &Path, options: &Options) -> Result<Self> {
+    /// A folder or graph that is not a text encoder's, an option out of the model's range, no
+    /// runtime.
+    pub fn load(name: &str, source: &Source, options: &Options) -> Result<Self> {
         let load = || -> Result<Self> {
             let _setting_up = SettingUp::enter()?;
-            let mut config = ModelConfig::read(name, folder)?;
-            config.pooling = options.pooling.unwrap_or(config.pooling);
+            let config = configure(source, options)?;
+            let tokenizer = Tokenizer::load(&config)?;
             let cores = || std::thread::available_parallelism().map_or(1, usize::from);
             let threads = options.threads.unwrap_or_else(cores);
-            let tokenizer = Tokenizer::load(&config)?;
-            let session = Mutex::new(Session::load(&config, threads)?);
+            let session = Session::load(&config, threads)?;
+            let (precision, runs) = (session.precision(), session.runs());
+            let batch_tokens = options.batch_tokens.unwrap_or(CPU_BATCH_TOKENS);
             Ok(Embedder {
                 name: name.to_owned(),
                 config,
+                overflow: options.overflow,
+                device: options.device,
                 threads,
+                batch_tokens,
+                precision,
                 tokenizer,
-                session,
-                cache: Cache::new(CACHE_BYTES),
-                inferences: AtomicU64::new(0),
+                queue: Queue::new(session, batch_tokens, precision != Precision::Int8),
+                cache: Cache::new(options.cache_mb.unwrap_or(CACHE_MB) << 20),
+                runs,
             })
         };
         load().map_err(|e| e.at(format_args!("model '{name}'")))
     }
 
-    /// One vector of [`Self::dims`] values, L2-normalised; from the cache where it is there.
+    /// One vector of [`Self::dims`] values, L2-normalised; from the cache where it is there, else
+    /// perhaps in one batch with the texts of other threads.
     ///
     /// # Errors
     /// A text above the limit, an interruption, a failure of the runtime.
@@ -83,9 +88,8 @@ impl Embedder {
         if let Some(vector) = self.cache.get(&text) {
             return Ok(vector);
         }
-        let ids = self.tokenizer.encode(&text, stop)?;
-        let rows = self.run(&[&ids])?;
-        let vector: SharedVector = rows.row(0).to_vec().into();
+        let ids = self.encode(&text, stop)?;
+        let vector = self.queue.one(ids, stop).map_err(|e| self.say(e))?;
         self.cache.put(&text, &vector);
         Ok(vector)
     }
@@ -101,28 +105,65 @@ impl Embedder {
         role: Role,
         stop: &dyn Stop,
     ) -> Result<Vec<SharedVector>> {
-        let mut ids = Vec::with_capacity(texts.len());
-        for text in texts {
-            check_text_size(text.len())?;
-            ids.push(
-                self.tokenizer
-                    .encode(&self.with_instruction(text, role), stop)?,
-            );
-        }
+        let ids = texts
+            .iter()
+            .map(|text| self.encode_as(text, role, stop))
+            .collect::<Result<_>>()?;
+        self.embed_encoded(ids, stop)
+    }
+
+    /// The ids of a text in its role, for [`Self::embed_encoded`].
+    ///
+    /// # Errors
+    /// A text above the limit, or one that would be cut where the options forbid it.
+    pub fn encode_as(&self, text: &str, role: Role, stop: &dyn Stop) -> Result<Vec<i64>> {
+        check_text_size(text.len())?;
+        self.encode(&self.with_instruction(text, role), stop)
+    }
+
+    /// The second half of [`Self::embed_many`]: runs what [`Self::encode_as`] gave.
+    ///
+    /// # Errors
+    /// An interruption (asked for before each batch), a failure of the runtime.
+    pub fn embed_encoded(
+        &self,
+        mut ids: Vec<Vec<i64>>,
+        stop: &dyn Stop,
+    ) -> Result<Vec<SharedVector>> {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-        let plan = batch::plan(&lengths, CPU_BATCH_TOKENS);
-        let mut vectors: Vec<Option<SharedVector>> = vec![None; texts.len()];
+        let plan = batch::plan(&lengths, self.batch_tokens);
+        let mut vectors: Vec<Option<SharedVector>> = vec![None; ids.len()];
         for range in plan.batches {
             stop.check()?;
             let members = &plan.order[range];
-            let batch: Vec<&[i64]> = members.iter().map(|&i| ids[i].as_slice()).collect();
-            let rows = self.run(&batch)?;
-            for (&i, row) in members.iter().zip(rows.rows()) {
-                vectors[i] = Some(row.to_vec().into());
+            let batch = members
+                .iter()
+                .map(|&i| std::mem::take(&mut ids[i]))
+                .collect();
+            let rows = self.queue.batch(batch, stop).map_err(|e| self.say(e))?;
+            for (&i, row) in members.iter().zip(rows) {
+                vectors[i] = Some(row);
             }
         }
         let missing = || Error::internal("a text was in no batch");
         vectors.into_iter().map(|v| v.ok_or_else(missing)).collect()
+    }
+
+    /// Ids as the model sees them, or an error where they would be cut and the options forbid it.
+    fn encode(&self, text: &str, stop: &dyn Stop) -> Result<Vec<i64>> {
+        let ids = self.tokenizer.encode(text, stop)?;
+        if self.overflow == Overflow::Error && ids.len() == self.config.max_length {
+            let tokens = self.tokenizer.count(text, stop)?;
+            if tokens > ids.len() {
+                return Err(Error::invalid(format!(
+                    "the text has {tokens} tokens, model '{}' reads {}; split it with bge_chunks, \
+                     or load the model with overflow 'truncate'",
+                    self.name,
+                    ids.len()
+                )));
+            }
+        }
+        Ok(ids)
     }
 
     /// The number of tokens of a text, specials included, not truncated.
@@ -141,6 +182,43 @@ impl Embedder {
     pub fn tokenize(&self, text: &str, stop: &dyn Stop) -> Result<Vec<i64>> {
         check_text_size(text.len())?;
         self.tokenizer.encode(text, stop)
+    }
+
+    /// Passages of at most `max_tokens` (`None`: the model's limit), each of which repeats at most
+    /// the last `overlap` tokens of the one before.
+    ///
+    /// # Errors
+    /// A text above the limit, and those of [`chunks::split`].
+    pub fn chunks<'t>(
+        &self,
+        text: &'t str,
+        max_tokens: Option<usize>,
+        overlap: usize,
+        stop: &dyn Stop,
+    ) -> Result<Vec<Chunk<'t>>> {
+        check_text_size(text.len())?;
+        let max_tokens = max_tokens.unwrap_or(self.config.max_length);
+        chunks::split(&self.tokenizer, text, max_tokens, overlap, stop)
+    }
+
+    /// [`Self::chunks`] one at a time, of a text that it keeps: see [`Passages::next`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn passages(
+        &self,
+        text: String,
+        max_tokens: Option<usize>,
+        overlap: usize,
+    ) -> Result<Passages<String>> {
+        check_text_size(text.len())?;
+        let max_tokens = max_tokens.unwrap_or(self.config.max_length);
+        Passages::new(&self.tokenizer, text, max_tokens, overlap)
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
     }
 
     /// The name it was loaded under.
@@ -170,7 +248,27 @@ impl Embedder {
 
     /// Runs of the graph so far.
     pub fn inferences(&self) -> u64 {
-        self.inferences.load(Ordering::Relaxed)
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// What the graph computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The device asked for.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Padded tokens in one run.
+    pub fn batch_tokens(&self) -> usize {
+        self.batch_tokens
+    }
+
+    /// What happens to a text that is too long.
+    pub fn overflow(&self) -> Overflow {
+        self.overflow
     }
 
     fn with_instruction<'t>(&self, text: &'t str, role: Role) -> Cow<'t, str> {
@@ -180,11 +278,33 @@ impl Embedder {
         }
     }
 
-    fn run(&self, batch: &[&[i64]]) -> Result<ndarray::Array2<f32>> {
-        self.inferences.fetch_add(1, Ordering::Relaxed);
-        let rows = lock(&self.session).run(batch, self.config.pooling);
-        rows.map_err(|e| e.at(format_args!("model '{}'", self.name)))
+    /// Says which model an error is about; an interruption is about none.
+    fn say(&self, error: Error) -> Error {
+        if error.kind() == Kind::Interrupted {
+            error
+        } else {
+            error.at(format_args!("model '{}'", self.name))
+        }
     }
+}
+
+/// What the folder says, changed by the options.
+fn configure(source: &Source, options: &Options) -> Result<ModelConfig> {
+    let mut config = ModelConfig::read(source)?;
+    config.pooling = options.pooling.unwrap_or(config.pooling);
+    if let Some(instruction) = &options.query_instruction {
+        config.query_instruction.clone_from(instruction);
+    }
+    if let Some(wanted) = options.max_length {
+        if wanted > config.max_length {
+            return Err(Error::invalid(format!(
+                "option max_length is {wanted}, the model reads at most {} tokens",
+                config.max_length
+            )));
+        }
+        config.max_length = wanted;
+    }
+    Ok(config)
 }
 
 /// A loaded model, shared.

@@ -26,6 +26,9 @@ impl Place {
     }
 }
 
+/// The longest name that a file system takes.
+const MAX_NAME: usize = 255;
+
 /// A model's name is letters, digits, `.`, `_` and `-`, does not start with `.` and has no `..`.
 /// It is never a path: SQL from a database must not make us open files of its choice.
 ///
@@ -33,16 +36,101 @@ impl Place {
 /// Any other name.
 pub fn check_name(name: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.len() > MAX_NAME {
+        return Err(Error::invalid(format!(
+            "no model name has {} bytes as this one does: expected at most {MAX_NAME} letters, digits, '.', '_' and '-'",
+            name.len()
+        )));
+    }
     if !name.is_empty() && name.chars().all(plain) && !name.starts_with('.') && !name.contains("..")
     {
         return Ok(());
     }
+    let shown: String = name.chars().take(40).collect();
     Err(Error::invalid(format!(
         "'{}' is not a model name: expected letters, digits, '.', '_' and '-' such as \
          'bge-small-en-v1.5'; a folder of that name is looked for in models/ beside the extension \
          and in $BGE_MODELS",
-        name.escape_debug()
+        shown.escape_debug()
     )))
+}
+
+/// Where one model is.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its folder, absolute.
+    pub folder: PathBuf,
+    /// The graph, where a file was named; else the folder's usual one.
+    pub graph: Option<PathBuf>,
+    /// The name by which the catalogue may know it.
+    pub model: String,
+}
+
+impl Source {
+    /// The model of a name.
+    ///
+    /// # Errors
+    /// As [`model`].
+    pub fn named(name: &str) -> Result<Self> {
+        Ok(Source {
+            folder: model(name)?,
+            graph: None,
+            model: name.to_owned(),
+        })
+    }
+
+    /// A folder, known to the catalogue by the folder's own name if at all.
+    pub fn folder(path: &Path) -> Self {
+        let folder = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let model = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Source {
+            folder,
+            graph: None,
+            model,
+        }
+    }
+
+    /// What a user names: a model folder, an `.onnx` file in one (or in its `onnx/`), or the name of
+    /// a model.
+    ///
+    /// # Errors
+    /// None of these.
+    pub fn parse(text: &str) -> Result<Self> {
+        let path = Path::new(text);
+        if path.is_dir() && (text.contains(['/', '\\']) || model(text).is_err()) {
+            return Ok(Self::folder(path));
+        }
+        if path.is_file() && path.extension().is_some_and(|e| e == "onnx") {
+            return Ok(Self::graph(path));
+        }
+        if check_name(text).is_ok() {
+            return Self::named(text);
+        }
+        let shown: String = text.chars().take(200).collect();
+        Err(Error::invalid(format!(
+            "'{}' is neither a model folder nor an .onnx file in one, nor a model's name",
+            shown.escape_debug()
+        )))
+    }
+
+    fn graph(path: &Path) -> Self {
+        let graph = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let parent = graph.parent().unwrap_or(&graph);
+        let is_onnx = parent.file_name().is_some_and(|name| name == "onnx");
+        let folder = if is_onnx {
+            parent.parent().unwrap_or(parent)
+        } else {
+            parent
+        };
+        Source {
+            graph: Some(graph.clone()),
+            ..Self::folder(folder)
+        }
+    }
 }
 
 /// The folder of a model.
@@ -69,25 +157,48 @@ pub fn model(name: &str) -> Result<PathBuf> {
 
 /// Every folder where the model of this (valid) name may be, best first.
 pub fn model_places(name: &str) -> Vec<Place> {
-    let mut places = Vec::new();
+    let root_places = model_roots()
+        .into_iter()
+        .map(|(root, rule)| Place::new(root.join(name), rule));
+    root_places.chain(hub_places(name)).collect()
+}
+
+/// The folders that hold model folders, best first.
+fn model_roots() -> Vec<(PathBuf, &'static str)> {
+    let mut roots = Vec::new();
     if let Some(paths) = env::var_os("BGE_MODELS") {
-        let roots = env::split_paths(&paths).filter(|p| !p.as_os_str().is_empty());
-        places.extend(roots.map(|root| Place::new(root.join(name), "$BGE_MODELS")));
+        let named = env::split_paths(&paths).filter(|p| !p.as_os_str().is_empty());
+        roots.extend(named.map(|root| (root, "$BGE_MODELS")));
     }
     if let Some(dir) = own_dir() {
-        places.push(Place::new(
-            dir.join("models").join(name),
-            "beside the extension",
-        ));
+        roots.push((dir.join("models"), "beside the extension"));
     }
     if let Some(data) = user_dir("XDG_DATA_HOME", ".local/share") {
-        places.push(Place::new(
-            data.join("bge/models").join(name),
-            "the user's data folder",
-        ));
+        roots.push((data.join("bge/models"), "the user's data folder"));
     }
-    places.extend(hub_places(name));
-    places
+    roots
+}
+
+/// The names of all models that are there, sorted: folders with a `config.json`, and the
+/// catalogue's models in the Hugging Face cache.
+pub fn available() -> Vec<String> {
+    let entries = |(root, _): (PathBuf, _)| std::fs::read_dir(root).into_iter().flatten().flatten();
+    let folders = model_roots().into_iter().flat_map(entries);
+    let mut names: Vec<String> = folders
+        .filter(|entry| entry.path().join("config.json").is_file())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| check_name(name).is_ok())
+        .collect();
+    let cached = |entry: &&catalog::Entry| hub_places(&entry.name).iter().any(|place| place.found);
+    names.extend(
+        catalog::all()
+            .iter()
+            .filter(cached)
+            .map(|entry| entry.name.clone()),
+    );
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Snapshots of the Hugging Face cache, in the layout of `huggingface_hub`:
@@ -96,22 +207,33 @@ fn hub_places(name: &str) -> Vec<Place> {
     let Some(cache) = hub_cache() else {
         return Vec::new();
     };
-    let mut repos = vec![format!("BAAI/{name}")];
-    if let Some(entry) = catalog::get(name)
-        && !repos.contains(&entry.hub)
-    {
-        repos.push(entry.hub.clone());
+    // The catalogue's repository is the one that has an ONNX file.
+    let mut repos: Vec<String> = catalog::get(name)
+        .map(|entry| entry.hub.clone())
+        .into_iter()
+        .collect();
+    let own = format!("BAAI/{name}");
+    if !repos.contains(&own) {
+        repos.push(own);
     }
     let snapshot = |repo: String| {
         let folder = cache.join(format!("models--{}", repo.replace('/', "--")));
         let revision = std::fs::read_to_string(folder.join("refs/main")).unwrap_or_default();
+        let rule = "the Hugging Face cache";
         match revision.trim() {
             "" => Place {
                 path: folder,
-                rule: "the Hugging Face cache",
+                rule,
                 found: false,
             },
-            rev => Place::new(folder.join("snapshots").join(rev), "the Hugging Face cache"),
+            revision => {
+                // Other tools leave snapshots without a graph there: not a model for us.
+                let path = folder.join("snapshots").join(revision);
+                let found = ["onnx/model.onnx", "model.onnx"]
+                    .iter()
+                    .any(|graph| path.join(graph).is_file());
+                Place { path, rule, found }
+            }
         }
     };
     repos.into_iter().map(snapshot).collect()

@@ -4,24 +4,35 @@
 //!
 //! 1. [`registry`] finds the [`embedder::Embedder`] of a model name, or loads it (once, however
 //!    many threads ask): [`find`] says where models and the runtime may be, [`catalog`] what is
-//!    known of the BGE family, [`config`] reads one model folder.
-//! 2. [`embedder`] looks into its [`cache`], has [`tokenizer`] make ids, [`batch`] plan runs.
+//!    known of the BGE family, [`config`] reads one model folder, [`options`] what the user wants
+//!    otherwise, `elf` and [`precision`] look at files before and after they are opened.
+//! 2. [`embedder`] looks into its [`cache`], has [`tokenizer`] make ids, and puts them into the
+//!    [`queue`], where callers are joined. Many texts come through [`bulk`], and [`batch`] plans
+//!    their runs.
 //! 3. [`session`] runs a batch in the one ONNX [`runtime`] and [`pooling`] makes vectors of it.
 //!
-//! [`process`] holds all process-wide state, so that a forked child never touches its parent's.
-//! `native` has the few calls to the operating system. [`report`] is the doctor behind `bge_info`.
+//! [`chunks`] cuts a text that is too long into passages, at `borders`. [`stop`] is how long work asks
+//! whether to go on. [`process`] holds all process-wide state, so that a forked child never touches
+//! its parent's. `native` has the few calls to the operating system. [`report`] is the doctor behind
+//! `bge_info`, [`inventory`] the list behind `bge_models`.
 
 pub mod batch;
+mod borders;
+pub mod bulk;
 pub mod cache;
 pub mod catalog;
+pub mod chunks;
 pub mod config;
 mod elf;
 pub mod embedder;
 pub mod find;
+pub mod inventory;
 pub(crate) mod native;
 pub mod options;
 pub mod pooling;
+pub mod precision;
 pub(crate) mod process;
+pub mod queue;
 pub mod registry;
 pub mod report;
 pub mod runtime;
@@ -31,7 +42,7 @@ pub mod tokenizer;
 
 pub use cache::SharedVector;
 pub use embedder::{Embedder, Role, SharedEmbedder};
-pub use registry::{default_model_name, model};
+pub use registry::{default_model_name, load, model, model_unless, unload};
 pub use stop::{NeverStop, Stop};
 
 use crate::error::{Error, Kind, Result};

@@ -18,11 +18,15 @@ pub fn own_path() -> Option<&'static Path> {
     PATH.get_or_init(find_own_path).as_deref()
 }
 
-#[cfg(unix)]
 fn find_own_path() -> Option<PathBuf> {
+    file_of((find_own_path as fn() -> Option<PathBuf>) as *const c_void)
+}
+
+/// The file that holds the code at this address.
+#[cfg(unix)]
+fn file_of(here: *const c_void) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    let here: *const c_void = (find_own_path as fn() -> Option<PathBuf>) as *const c_void;
     // SAFETY: `info` is writable and zeroed; `dladdr` only reads the address it is given.
     let info = unsafe {
         if libc::dladdr(here, info.as_mut_ptr()) == 0 {
@@ -34,13 +38,13 @@ fn find_own_path() -> Option<PathBuf> {
         return None;
     }
     // SAFETY: `dli_fname` is not null and points to a string that lives as long as the library,
-    // which holds the code that runs here.
+    // which holds the code at `here`.
     let name = unsafe { CStr::from_ptr(info.dli_fname) };
     std::path::absolute(OsStr::from_bytes(name.to_bytes())).ok()
 }
 
 #[cfg(not(unix))]
-fn find_own_path() -> Option<PathBuf> {
+fn file_of(_: *const c_void) -> Option<PathBuf> {
     None
 }
 
@@ -83,6 +87,8 @@ pub struct RuntimeLibrary {
     library: libloading::Library,
     /// Such as `1.28.0`.
     pub version: String,
+    /// The file, also where the system's loader found it by a bare name.
+    pub path: PathBuf,
 }
 
 impl RuntimeLibrary {
@@ -104,22 +110,30 @@ impl RuntimeLibrary {
         })?;
         // SAFETY: `OrtGetApiBase` has had this type since ONNX Runtime 1.0; the pointer it returns
         // is static, and its first two members are part of the frozen interface.
-        let version = unsafe {
+        let (version, found) = unsafe {
             let base = library.get::<unsafe extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase\0");
             let base = base.map_err(|_| {
                 Error::invalid(format!(
                     "{} is a library, but not ONNX Runtime: it has no OrtGetApiBase",
                     path.display()
                 ))
-            })?();
+            })?;
+            let found = file_of(*base as *const c_void);
+            let base = base();
             if base.is_null() {
                 return Err(Error::invalid(format!("{} gives no API", path.display())));
             }
-            CStr::from_ptr(((*base).get_version)())
+            let version = CStr::from_ptr(((*base).get_version)())
                 .to_string_lossy()
-                .into_owned()
+                .into_owned();
+            (version, found)
         };
-        Ok(RuntimeLibrary { library, version })
+        let path = found.unwrap_or_else(|| path.to_path_buf());
+        Ok(RuntimeLibrary {
+            library,
+            version,
+            path,
+        })
     }
 
     /// Leaves it open to the end of the process: its threads may run that long.

@@ -1,12 +1,214 @@
-//! How a model is to be loaded. Every field left at its default asks for the model's own value.
+//! How a model is to be loaded: the JSON of `bge_load`, and the environment for the default model.
+//!
+//! Every field left at its default asks for the model's own value. Options that change vectors have
+//! no environment variable: what a text's vector is must not depend on who starts the process.
 
 use super::pooling::Pooling;
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// Threads of one inference; default: the cores this process may use.
     pub threads: Option<usize>,
     /// How vectors are pooled; default: what the model's folder says.
     pub pooling: Option<Pooling>,
+    /// The most tokens of one text, specials included; default: the model's limit.
+    pub max_length: Option<usize>,
+    /// Put in front of queries; default: the catalogue's, else none.
+    pub query_instruction: Option<String>,
+    /// What happens to a text that is too long.
+    pub overflow: Overflow,
+    /// The bound on the text -> vector cache; default 64; 0 turns it off.
+    pub cache_mb: Option<u64>,
+    /// Padded tokens in one run; default: chosen for the device.
+    pub batch_tokens: Option<usize>,
+    /// The device asked for; default `auto`.
+    pub device: Device,
+}
+
+/// What happens to a text that is longer than the model reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is cut at the limit.
+    #[default]
+    Truncate,
+    /// It is refused.
+    Error,
+}
+
+/// Where a model runs. (Other devices come with GPU execution.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// Whatever is best and there.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+}
+
+impl Device {
+    /// As it is written in options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Device::Auto => "auto",
+            Device::Cpu => "cpu",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Device::Auto, Device::Cpu]
+            .into_iter()
+            .find(|device| device.name() == text)
+    }
+}
+
+/// Bounds that do not depend on the model. (`max_length` is checked again against the model.)
+const THREADS: RangeInclusive<u64> = 1..=1024;
+const MAX_LENGTH: RangeInclusive<u64> = 8..=1 << 20;
+const CACHE_MB: RangeInclusive<u64> = 0..=65_536;
+const BATCH_TOKENS: RangeInclusive<u64> = 16..=1 << 20;
+
+/// Every key, with what it takes.
+const KNOWN: &str = "device ('auto' or 'cpu'), threads (1 to 1024), pooling ('cls' or 'mean'), \
+                     max_length (8 to the model's limit), query_instruction (text), \
+                     overflow ('truncate' or 'error'), cache_mb (0 to 65536), batch_tokens (16 to 1048576)";
+
+impl Options {
+    /// Reads the JSON object of `bge_load`.
+    ///
+    /// # Errors
+    /// Not a JSON object, an unknown key, a value of a wrong type or out of range.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let object: Map<String, Value> = serde_json::from_str(json).map_err(|e| {
+            Error::invalid(format!(
+                "the options are not a JSON object ({e}); known are {KNOWN}"
+            ))
+        })?;
+        let mut options = Options::default();
+        for (key, value) in &object {
+            options.set(key, value)?;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, key: &str, value: &Value) -> Result<()> {
+        let taken = match key {
+            "threads" => number(value, THREADS).map(|n| self.threads = Some(n as usize)),
+            "max_length" => number(value, MAX_LENGTH).map(|n| self.max_length = Some(n as usize)),
+            "cache_mb" => number(value, CACHE_MB).map(|n| self.cache_mb = Some(n)),
+            "batch_tokens" => {
+                number(value, BATCH_TOKENS).map(|n| self.batch_tokens = Some(n as usize))
+            }
+            "pooling" => Pooling::deserialize(value)
+                .ok()
+                .map(|p| self.pooling = Some(p)),
+            "query_instruction" => value
+                .as_str()
+                .map(|s| self.query_instruction = Some(s.to_owned())),
+            "overflow" => overflow(value).map(|o| self.overflow = o),
+            "device" => value
+                .as_str()
+                .and_then(Device::parse)
+                .map(|d| self.device = d),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "unknown option '{key}'; known are {KNOWN}"
+                )));
+            }
+        };
+        taken.ok_or_else(|| Error::invalid(format!("option {key} is {value}; known are {KNOWN}")))
+    }
+
+    /// `BGE_DEVICE`, `BGE_THREADS` and `BGE_CACHE_MB`, for a model that was not given options.
+    ///
+    /// # Errors
+    /// A value out of range, named with its variable.
+    pub fn from_environment() -> Result<Self> {
+        let mut options = Options::default();
+        for (variable, key) in [
+            ("BGE_DEVICE", "device"),
+            ("BGE_THREADS", "threads"),
+            ("BGE_CACHE_MB", "cache_mb"),
+        ] {
+            let Some(text) = std::env::var(variable).ok().filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            let value = match text.parse::<u64>() {
+                Ok(n) if key != "device" => Value::from(n),
+                _ => Value::from(text),
+            };
+            options
+                .set(key, &value)
+                .map_err(|e| e.at(format_args!("${variable}")))?;
+        }
+        Ok(options)
+    }
+}
+
+fn number(value: &Value, range: RangeInclusive<u64>) -> Option<u64> {
+    value.as_u64().filter(|n| range.contains(n))
+}
+
+fn overflow(value: &Value) -> Option<Overflow> {
+    match value.as_str()? {
+        "truncate" => Some(Overflow::Truncate),
+        "error" => Some(Overflow::Error),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_read() {
+        let json = r#"{"threads": 3, "pooling": "mean", "max_length": 128, "query_instruction": "q: ",
+                       "overflow": "error", "cache_mb": 0, "batch_tokens": 1024, "device": "cpu"}"#;
+        let options = Options::from_json(json).unwrap();
+        assert_eq!(
+            options,
+            Options {
+                threads: Some(3),
+                pooling: Some(Pooling::Mean),
+                max_length: Some(128),
+                query_instruction: Some("q: ".into()),
+                overflow: Overflow::Error,
+                cache_mb: Some(0),
+                batch_tokens: Some(1024),
+                device: Device::Cpu,
+            }
+        );
+        assert_eq!(Options::from_json("{}").unwrap(), Options::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_what_is_known_listed() {
+        for json in [
+            r#"{"threads": 0}"#,
+            r#"{"threads": 10000}"#,
+            r#"{"threads": "2"}"#,
+            r#"{"threads": 1.5}"#,
+            r#"{"pooling": "max"}"#,
+            r#"{"overflow": "ignore"}"#,
+            r#"{"cache_mb": -1}"#,
+            r#"{"batch_tokens": 15}"#,
+            r#"{"max_length": 7}"#,
+            r#"{"device": "cuda"}"#,
+            r#"{"speed": 11}"#,
+            "[]",
+            "",
+            "{",
+        ] {
+            let error = Options::from_json(json).unwrap_err();
+            assert!(
+                error.message().contains("known are device"),
+                "{json}: {error}"
+            );
+        }
+    }
 }

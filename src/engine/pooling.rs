@@ -15,6 +15,16 @@ pub enum Pooling {
     Mean,
 }
 
+impl Pooling {
+    /// As it is written in options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pooling::Cls => "cls",
+            Pooling::Mean => "mean",
+        }
+    }
+}
+
 /// Pools `[batch, tokens, dims]` into normalised rows `[batch, dims]`; `lengths` are the tokens of
 /// each text without padding.
 pub fn pool<T: Copy + Into<f32>>(

@@ -3,8 +3,11 @@
 //! and forgotten: the next call tries again, so nobody has to reconnect once the cause is fixed.
 
 use super::embedder::{Embedder, SharedEmbedder};
-use super::find;
+use super::find::{self, Source};
+use super::options::Options;
 use super::process::{lock, state};
+use super::queue::POLL;
+use super::stop::{NeverStop, Stop};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -26,9 +29,18 @@ struct Slot {
 /// The model of this name, loaded at the first call.
 ///
 /// # Errors
-/// As [`Embedder::load`].
+/// A name that is none, no such model, whatever [`Embedder::load`] finds wrong.
 pub fn model(name: &str) -> Result<SharedEmbedder> {
-    state().registry.get(name)
+    model_unless(name, &NeverStop)
+}
+
+/// [`model`], which stops waiting for another thread's loading when asked to. (Loading itself, some
+/// tenths of a second for a small model, cannot be stopped half-way.)
+///
+/// # Errors
+/// As [`model`]; an interruption.
+pub fn model_unless(name: &str, stop: &dyn Stop) -> Result<SharedEmbedder> {
+    state().registry.get(name, stop)
 }
 
 /// The name that stands for "no name given": `$BGE_MODEL`, else `bge-small-en-v1.5`.
@@ -39,13 +51,43 @@ pub fn default_model_name() -> String {
     named.unwrap_or_else(|| "bge-small-en-v1.5".to_owned())
 }
 
+/// Loads a model from a source of the user's under a name, for the whole process. Whoever uses the
+/// name's old model keeps it until he is done.
+///
+/// # Errors
+/// As [`model`]; the old model then stays.
+pub fn load(name: &str, source: &str, options: &Options) -> Result<SharedEmbedder> {
+    find::check_name(name)?;
+    let loaded = Source::parse(source).and_then(|source| Embedder::load(name, &source, options));
+    let registry = &state().registry;
+    let model = Arc::new(loaded.inspect_err(|e| registry.remember(e))?);
+    let slot = Slot {
+        outcome: Mutex::new(Some(Ok(Arc::clone(&model)))),
+        ready: Condvar::new(),
+    };
+    let old = lock(&registry.slots).insert(name.to_owned(), Arc::new(slot));
+    // Not under the lock: dropping a session takes its time.
+    drop(old);
+    Ok(model)
+}
+
+/// Forgets a model. Whoever uses it keeps it until he is done; `false`: it was not loaded.
+pub fn unload(name: &str) -> bool {
+    let mut slots = lock(&state().registry.slots);
+    // One that is just being loaded is its loader's.
+    let loaded = slots.get(name).is_some_and(|slot| slot.loaded().is_some());
+    let removed = if loaded { slots.remove(name) } else { None };
+    drop(slots);
+    removed.is_some()
+}
+
 impl Registry {
-    fn get(&self, name: &str) -> Result<SharedEmbedder> {
+    fn get(&self, name: &str, stop: &dyn Stop) -> Result<SharedEmbedder> {
         let (slot, ours) = self.slot(name);
         if ours {
             self.load(name, &slot);
         }
-        slot.wait()
+        slot.wait(stop)
     }
 
     /// The slot of a name, and whether we are the one to fill it.
@@ -59,19 +101,31 @@ impl Registry {
         (slot, true)
     }
 
-    fn load(&self, name: &str, slot: &Slot) {
+    fn load(&self, name: &str, slot: &Arc<Slot>) {
         // A panic must not leave the others waiting for ever.
-        let loaded = std::panic::catch_unwind(|| Embedder::load(name)).unwrap_or_else(|_| {
+        let loaded = std::panic::catch_unwind(|| load_by_name(name)).unwrap_or_else(|_| {
             Err(Error::internal(format!(
                 "a panic while loading model '{name}'"
             )))
         });
         if let Err(error) = &loaded {
-            lock(&self.slots).remove(name);
-            *lock(&self.last_failure) = Some(error.clone());
+            let mut slots = lock(&self.slots);
+            // `bge_load` may have put another model there meanwhile.
+            if slots
+                .get(name)
+                .is_some_and(|present| Arc::ptr_eq(present, slot))
+            {
+                slots.remove(name);
+            }
+            drop(slots);
+            self.remember(error);
         }
         *lock(&slot.outcome) = Some(loaded.map(Arc::new));
         slot.ready.notify_all();
+    }
+
+    fn remember(&self, failure: &Error) {
+        *lock(&self.last_failure) = Some(failure.clone());
     }
 
     /// The models that are loaded, by name.
@@ -89,29 +143,34 @@ impl Registry {
     }
 }
 
+/// The environment's options are for the default model only: others are loaded as they are, or by
+/// `bge_load` with options of their own.
+fn load_by_name(name: &str) -> Result<Embedder> {
+    let source = Source::named(name)?;
+    let options = if name == default_model_name() {
+        Options::from_environment()?
+    } else {
+        Options::default()
+    };
+    Embedder::load(name, &source, &options)
+}
+
 impl Slot {
-    fn wait(&self) -> Result<SharedEmbedder> {
+    fn wait(&self, stop: &dyn Stop) -> Result<SharedEmbedder> {
         let mut outcome = lock(&self.outcome);
         loop {
             if let Some(outcome) = &*outcome {
                 return outcome.clone();
             }
-            outcome = self
-                .ready
-                .wait(outcome)
-                .unwrap_or_else(PoisonError::into_inner);
+            let waited = self.ready.wait_timeout(outcome, POLL);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            // The host's code runs in `check`: never under our lock.
+            stop.check()?;
+            outcome = lock(&self.outcome);
         }
     }
 
     fn loaded(&self) -> Option<SharedEmbedder> {
         lock(&self.outcome).as_ref()?.as_ref().ok().cloned()
     }
-}
-
-/// Whether a folder of this name exists, without loading it.
-///
-/// # Errors
-/// As [`find::model`].
-pub fn exists(name: &str) -> Result<()> {
-    find::model(name).map(drop)
 }

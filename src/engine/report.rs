@@ -8,6 +8,7 @@ use super::process::{lock, state};
 use super::{registry, runtime};
 use crate::{COMMIT, VERSION};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// Everything, seen from the model of this name.
 pub fn report(model: &str) -> Value {
@@ -15,7 +16,7 @@ pub fn report(model: &str) -> Value {
     json!({
         "version": VERSION,
         "commit": COMMIT,
-        "library": find::own_dir(),
+        "library": find::own_dir().map(|p| text(&p)),
         "runtime": runtime_report(),
         "default_model": registry::default_model_name(),
         "model": model_report(model),
@@ -28,7 +29,7 @@ fn runtime_report() -> Value {
     let started = runtime::started();
     json!({
         "started": started.is_some(),
-        "path": started.map(|r| &r.path),
+        "path": started.map(|r| text(&r.path)),
         "version": started.map(|r| &r.version),
         "telemetry": started.map(|_| "off"),
         "looked_at": places(&find::runtime_places()),
@@ -48,14 +49,17 @@ fn loaded_report(model: &Embedder) -> Value {
     let cache = model.cache().counters();
     json!({
         "name": model.name(),
-        "folder": config.folder,
-        "graph": config.onnx,
+        "folder": text(&config.folder),
+        "graph": text(&config.onnx),
         "dims": config.dims,
         "max_length": config.max_length,
         "pooling": config.pooling,
         "query_instruction": config.query_instruction,
-        "device": { "asked": "cpu", "got": "cpu" },
+        "device": { "asked": model.device().name(), "got": "cpu" },
+        "precision": model.precision().name(),
         "threads": model.threads(),
+        "batch_tokens": model.batch_tokens(),
+        "overflow": format!("{:?}", model.overflow()).to_lowercase(),
         "inferences": model.inferences(),
         "cache": {
             "hits": cache.hits,
@@ -68,6 +72,11 @@ fn loaded_report(model: &Embedder) -> Value {
 }
 
 fn places(places: &[Place]) -> Vec<Value> {
-    let place = |p: &Place| json!({ "path": p.path, "rule": p.rule, "found": p.found });
+    let place = |p: &Place| json!({ "path": text(&p.path), "rule": p.rule, "found": p.found });
     places.iter().map(place).collect()
+}
+
+/// A path need not be UTF-8; JSON must.
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }

@@ -93,6 +93,8 @@ fn start() -> Result<Runtime> {
         Some(_) => way_out(&e),
         None => not_found(&e),
     })?;
+    // `ort` would look for a bare name beside the host's program first: give it what was checked.
+    let path = library.path.clone();
     let version = library.keep();
     if minor(&version) >= 29 {
         // From 1.29 on the official builds report usage over the network unless told not to.
@@ -126,7 +128,9 @@ fn start() -> Result<Runtime> {
 }
 
 fn open(path: &Path) -> Result<native::RuntimeLibrary> {
-    elf::check_complete(path)?;
+    if path.is_absolute() {
+        elf::check_complete(path)?;
+    }
     let library = native::RuntimeLibrary::open(path)?;
     let version = &library.version;
     if version.starts_with("1.") && minor(version) >= ort::MINOR_VERSION {

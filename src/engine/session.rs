@@ -2,6 +2,8 @@
 
 use super::config::ModelConfig;
 use super::pooling::{Pooling, pool};
+use super::precision::{Precision, is_quantised};
+use super::queue::{Runner, Vectors};
 use super::runtime;
 use crate::error::{Error, Result};
 use half::f16;
@@ -9,6 +11,8 @@ use ndarray::{Array2, ArrayView3, Ix3};
 use ort::session::builder::SessionBuilder;
 use ort::session::{OutputSelector, RunOptions, Session as OrtSession};
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A loaded graph.
 pub struct Session {
@@ -16,6 +20,9 @@ pub struct Session {
     output: String,
     has_type_ids: bool,
     dims: usize,
+    pooling: Pooling,
+    runs: Arc<AtomicU64>,
+    precision: Precision,
 }
 
 /// The inputs of a BERT-like encoder, all int64 `[batch, tokens]`.
@@ -43,28 +50,32 @@ impl Session {
             ))
         })?;
         check_inputs(inner.inputs()).map_err(|e| e.at(&path))?;
-        let output = choose_output(inner.outputs(), config.dims).map_err(|e| e.at(&path))?;
-        let has_type_ids = inner.inputs().iter().any(|i| i.name() == INPUTS[2]);
+        let (output, half) =
+            choose_output(inner.outputs(), config.dims).map_err(|e| e.at(&path))?;
+        let precision = match (is_quantised(&config.onnx), half) {
+            (true, _) => Precision::Int8,
+            (false, true) => Precision::Fp16,
+            (false, false) => Precision::Fp32,
+        };
         Ok(Session {
+            has_type_ids: inner.inputs().iter().any(|i| i.name() == INPUTS[2]),
             inner,
             output,
-            has_type_ids,
             dims: config.dims,
+            pooling: config.pooling,
+            precision,
+            runs: Arc::default(),
         })
     }
 
-    /// Runs one batch and pools it: normalised rows `[texts, dims]` in the order of `texts`.
-    ///
-    /// # Errors
-    /// What the runtime says.
-    pub fn run(&mut self, texts: &[&[i64]], pooling: Pooling) -> Result<Array2<f32>> {
-        let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
-        let (ids, mask) = pad(texts);
-        let hidden = self.infer(&ids, &mask)?;
-        match &hidden {
-            Hidden::F32(value) => Ok(pool::<f32>(self.view(value)?, &lengths, pooling)),
-            Hidden::F16(value) => Ok(pool::<f16>(self.view(value)?, &lengths, pooling)),
-        }
+    /// What the graph computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Counts the runs of the graph.
+    pub fn runs(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.runs)
     }
 
     fn infer(&mut self, ids: &Array2<i64>, mask: &Array2<i64>) -> Result<Hidden> {
@@ -115,18 +126,42 @@ impl Session {
         })
     }
 
+    /// The hidden states, checked to be those of this batch.
     fn view<'v, T: ort::value::PrimitiveTensorElementType>(
         &self,
         value: &'v DynValue,
+        batch: (usize, usize),
     ) -> Result<ArrayView3<'v, T>> {
         let array = value.try_extract_array::<T>().map_err(|e| {
             Error::invalid(format!("output {}: {}", self.output, runtime::message(&e)))
         })?;
         let shape = array.shape().to_vec();
         match array.into_dimensionality::<Ix3>() {
-            Ok(view) if view.dim().2 == self.dims => Ok(view),
+            Ok(view) if view.dim() == (batch.0, batch.1, self.dims) => Ok(view),
             _ => Err(wrong_shape(&self.output, &format!("{shape:?}"), self.dims)),
         }
+    }
+}
+
+impl Runner for Session {
+    /// Runs one batch and pools it: L2-normalised vectors in the order of the texts.
+    fn run(&mut self, texts: &[&[i64]]) -> Result<Vectors> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
+        let (ids, mask) = pad(texts);
+        let rows = match self.infer(&ids, &mask)? {
+            Hidden::F32(value) => {
+                pool::<f32>(self.view(&value, ids.dim())?, &lengths, self.pooling)
+            }
+            Hidden::F16(value) => {
+                pool::<f16>(self.view(&value, ids.dim())?, &lengths, self.pooling)
+            }
+        };
+        Ok(rows
+            .rows()
+            .into_iter()
+            .map(|row| row.to_vec().into())
+            .collect())
     }
 }
 
@@ -192,8 +227,8 @@ fn check_inputs(inputs: &[Outlet]) -> Result<()> {
     Ok(())
 }
 
-/// The output that holds the hidden states: by name, else the only one.
-fn choose_output(outputs: &[Outlet], dims: usize) -> Result<String> {
+/// The output that holds the hidden states, by name, else the only one; and whether it is fp16.
+fn choose_output(outputs: &[Outlet], dims: usize) -> Result<(String, bool)> {
     let by_name = OUTPUTS
         .iter()
         .find_map(|&name| outputs.iter().find(|o| o.name() == name));
@@ -217,7 +252,8 @@ fn choose_output(outputs: &[Outlet], dims: usize) -> Result<String> {
         return Err(wrong_shape(output.name(), &format!("{shape:?}"), dims));
     }
     match ty {
-        TensorElementType::Float32 | TensorElementType::Float16 => Ok(output.name().to_owned()),
+        TensorElementType::Float32 => Ok((output.name().to_owned(), false)),
+        TensorElementType::Float16 => Ok((output.name().to_owned(), true)),
         other => Err(Error::invalid(format!(
             "the graph's output {} is {other}, expected float32 or float16",
             output.name()

@@ -15,13 +15,16 @@ pub struct Tokenizer {
     inner: HfTokenizer,
     prefix: Vec<u32>,
     suffix: Vec<u32>,
-    max_length: usize,
-    /// The bytes before which a text may be cut; `None`: never.
-    cuts: Option<[bool; 128]>,
+    pub(super) max_length: usize,
+    /// Where a text may be cut; `None`: nowhere.
+    cuts: Option<Cuts>,
 }
 
 /// Text read between two looks at the clock, in bytes.
 const COUNT_WINDOW: usize = 64 << 10;
+
+/// More than any text needs a token, blanks and runs of one letter aside (those are read whole).
+const MOST_BYTES_A_TOKEN: usize = 64;
 
 impl Tokenizer {
     /// Loads `tokenizer.json` of a model folder.
@@ -40,7 +43,7 @@ impl Tokenizer {
         check_vocabulary(&inner, config)?;
         let (prefix, suffix) = specials(&inner).map_err(|e| e.at(path))?;
         Ok(Tokenizer {
-            cuts: safe_cuts(&inner),
+            cuts: Cuts::of(&inner),
             max_length: config.max_length,
             inner,
             prefix,
@@ -54,10 +57,23 @@ impl Tokenizer {
     /// An interruption, or the tokenizer's own.
     pub fn encode(&self, text: &str, stop: &dyn Stop) -> Result<Vec<i64>> {
         let room = self.max_length - self.specials();
+        if self.cuts.is_none() && text.len() > room * MOST_BYTES_A_TOKEN {
+            // Read whole, a text of megabytes would cost seconds and gigabytes for its first tokens.
+            let end = text.floor_char_boundary(room * MOST_BYTES_A_TOKEN);
+            let end = text[..end].rfind(char::is_whitespace).unwrap_or(end);
+            let ids = self.ids(&text[..end])?;
+            if ids.len() > room {
+                return Ok(self.with_specials(&ids[..room]));
+            }
+        }
         // Eight bytes a token are more than texts need: most long texts are cut in one window.
         let content = self.content(text, room, room * 8, stop)?;
-        let ids = self.prefix.iter().chain(&content).chain(&self.suffix);
-        Ok(ids.map(|&id| i64::from(id)).collect())
+        Ok(self.with_specials(&content))
+    }
+
+    fn with_specials(&self, content: &[u32]) -> Vec<i64> {
+        let ids = self.prefix.iter().chain(content).chain(&self.suffix);
+        ids.map(|&id| i64::from(id)).collect()
     }
 
     /// The number of tokens without truncation, specials included.
@@ -66,14 +82,30 @@ impl Tokenizer {
     /// As [`Self::encode`].
     pub fn count(&self, text: &str, stop: &dyn Stop) -> Result<usize> {
         let mut tokens = self.specials();
-        for window in windows(text, COUNT_WINDOW, self.cuts.as_ref()) {
-            stop.check()?;
+        for (i, window) in windows(text, COUNT_WINDOW, self.cuts.as_ref()).enumerate() {
+            if i > 0 {
+                stop.check()?;
+            }
             tokens += self.ids(window)?.len();
         }
         Ok(tokens)
     }
 
-    fn specials(&self) -> usize {
+    /// Where the tokens of a piece of text begin, in bytes; without specials. Reads it whole.
+    ///
+    /// # Errors
+    /// The tokenizer's own.
+    pub fn starts(&self, text: &str) -> Result<Vec<usize>> {
+        // `encode_fast` keeps no offsets; those of `encode` are bytes of the text as it came.
+        let encoding = self
+            .inner
+            .encode(text, false)
+            .map_err(|e| Error::invalid(format!("the tokenizer failed: {e}")))?;
+        let starts = encoding.get_offsets().iter().map(|&(start, _)| start);
+        Ok(starts.collect())
+    }
+
+    pub(super) fn specials(&self) -> usize {
         self.prefix.len() + self.suffix.len()
     }
 
@@ -102,55 +134,75 @@ impl Tokenizer {
     }
 }
 
-/// Cuts a text into pieces of at least `size` bytes (and one), each cut before a byte that allows it.
+/// Cuts a text into pieces of at least `size` bytes (and one), each cut before a character that allows it.
 fn windows<'a>(
     text: &'a str,
     size: usize,
-    cuts: Option<&'a [bool; 128]>,
+    cuts: Option<&'a Cuts>,
 ) -> impl Iterator<Item = &'a str> {
     let size = size.max(1);
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest.take()?;
-        let may_cut = |b: &u8| cuts.is_some_and(|cuts| b.is_ascii() && cuts[usize::from(*b)]);
-        let cut = text
-            .as_bytes()
-            .iter()
-            .skip(size)
-            .position(may_cut)
-            .map(|at| at + size);
-        // A cut is before an ASCII byte, so it is a character's border.
-        let (window, after) = cut.map_or((text, None), |at| (&text[..at], Some(&text[at..])));
+        let from = text.ceil_char_boundary(size);
+        let cut = cuts.and_then(|cuts| text[from..].find(|c| cuts.allow(c)));
+        let (window, after) = cut.map_or((text, None), |at| {
+            (&text[..from + at], Some(&text[from + at..]))
+        });
         rest = after;
         Some(window)
     })
 }
 
-/// Where a BERT tokenizer's words end for sure: before white space, and before punctuation that is
-/// part of no added token (`[MASK]` must stay whole).
+/// Where a BERT tokenizer's words end for sure: before white space, before punctuation that is part
+/// of no added token (`[MASK]` must stay whole), and before an ideograph.
 ///
-/// Cutting *before* the byte keeps combining marks with what they follow. Added tokens that depend
-/// on their neighbours rule cutting out.
-fn safe_cuts(tokenizer: &HfTokenizer) -> Option<[bool; 128]> {
-    let bert = matches!(
-        tokenizer.get_pre_tokenizer(),
-        Some(PreTokenizerWrapper::BertPreTokenizer(_))
-    ) && matches!(
-        tokenizer.get_normalizer(),
-        None | Some(NormalizerWrapper::BertNormalizer(_))
-    );
-    let added: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
-    let fragile = |t: &AddedToken| t.single_word || t.content.contains(char::is_whitespace);
-    if !bert || added.iter().any(fragile) {
-        return None;
+/// Cutting *before* the character keeps combining marks with what they follow.
+struct Cuts {
+    ascii: [bool; 128],
+    ideographs: bool,
+}
+
+impl Cuts {
+    /// `None` for a tokenizer that looks beyond words, or whose added tokens depend on their
+    /// neighbours.
+    fn of(tokenizer: &HfTokenizer) -> Option<Self> {
+        let ideographs = match tokenizer.get_normalizer() {
+            None => false,
+            Some(NormalizerWrapper::BertNormalizer(bert)) => bert.handle_chinese_chars,
+            Some(_) => return None,
+        };
+        let by_words = matches!(
+            tokenizer.get_pre_tokenizer(),
+            Some(PreTokenizerWrapper::BertPreTokenizer(_))
+        );
+        let added: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
+        let fragile = |t: &AddedToken| {
+            t.single_word || !t.content.is_ascii() || t.content.contains(char::is_whitespace)
+        };
+        if !by_words || added.iter().any(fragile) {
+            return None;
+        }
+        let mut ascii = [false; 128];
+        for byte in 0..128u8 {
+            let whole = added.iter().all(|t| !t.content.as_bytes().contains(&byte));
+            let ends_word =
+                matches!(byte, b' ' | b'\n' | b'\r' | b'\t') || byte.is_ascii_punctuation();
+            ascii[usize::from(byte)] = whole && ends_word;
+        }
+        Some(Cuts { ascii, ideographs })
     }
-    let mut cuts = [false; 128];
-    for byte in 0..128u8 {
-        let whole = added.iter().all(|t| !t.content.as_bytes().contains(&byte));
-        let ends_word = matches!(byte, b' ' | b'\n' | b'\r' | b'\t') || byte.is_ascii_punctuation();
-        cuts[usize::from(byte)] = whole && ends_word;
+
+    fn allow(&self, c: char) -> bool {
+        match c as u32 {
+            ascii @ 0..=127 => self.ascii[ascii as usize],
+            // CJK Unified Ideographs and extension A, which the normalizer puts spaces around.
+            0x3400..=0x4dbf | 0x4e00..=0x9fff => self.ideographs,
+            // IDEOGRAPHIC SPACE
+            0x3000 => true,
+            _ => false,
+        }
     }
-    Some(cuts)
 }
 
 /// The ids before and after a text, seen by encoding a probe with and without them.
@@ -200,8 +252,12 @@ mod tests {
 
     #[test]
     fn windows_lose_nothing_and_cut_only_where_allowed() {
-        let mut cuts = [false; 128];
-        cuts[usize::from(b' ')] = true;
+        let mut ascii = [false; 128];
+        ascii[usize::from(b' ')] = true;
+        let cuts = Cuts {
+            ascii,
+            ideographs: true,
+        };
         let text = "äö üß abc def é".repeat(20);
         for size in [0, 1, 2, 3, 10, 1000] {
             let parts: Vec<&str> = windows(&text, size, Some(&cuts)).collect();
@@ -215,5 +271,7 @@ mod tests {
         }
         assert_eq!(windows(&text, 1, None).count(), 1);
         assert_eq!(windows("", 5, Some(&cuts)).collect::<Vec<_>>(), [""]);
+        let chinese = "我喜欢机器学习".repeat(100);
+        assert_eq!(windows(&chinese, 30, Some(&cuts)).count(), 70);
     }
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test program uses a part of it
 
 use bge::engine::Embedder;
+use bge::engine::find::Source;
 use bge::engine::options::Options;
 use bge::engine::pooling::Pooling;
 use serde::Deserialize;
@@ -35,13 +36,14 @@ pub fn golden(path: &str) -> Vec<Row> {
 }
 
 pub fn tiny(name: &str, options: &Options) -> Embedder {
-    Embedder::load_folder(name, &fixtures().join(name), options).expect("a tiny model")
+    Embedder::load(name, &Source::folder(&fixtures().join(name)), options).expect("a tiny model")
 }
 
 /// The real model, which `make model` puts into dist/.
 pub fn real(options: &Options) -> Embedder {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/models/bge-small-en-v1.5");
-    Embedder::load_folder("bge-small-en-v1.5", &folder, options).expect("run `make model` first")
+    Embedder::load("bge-small-en-v1.5", &Source::folder(&folder), options)
+        .expect("run `make model` first")
 }
 
 pub fn pooled(pooling: Pooling) -> Options {
