@@ -24,6 +24,20 @@ pub mod code {
     pub const DONE: c_int = 101;
 }
 
+/// Bytes that SQLite keeps at `start`, of a value or a column. `start` is null for an empty BLOB, and
+/// for anything when memory ran out; SQLite then says 0 bytes too, so only the type can tell.
+///
+/// # Safety
+/// SQLite keeps `length` bytes at `start`, unless it is null, for as long as `'b`.
+pub unsafe fn bytes<'b>(start: *const u8, length: c_int, is_text: bool) -> Result<&'b [u8]> {
+    match (start.is_null(), usize::try_from(length).unwrap_or(0)) {
+        (true, 0) if !is_text => Ok(&[]),
+        (true, _) => Err(Error::new(Kind::NoMemory, "out of memory")),
+        // SAFETY: the caller's contract.
+        (false, length) => Ok(unsafe { std::slice::from_raw_parts(start, length) }),
+    }
+}
+
 /// How many different copies of SQLite one process may load us into.
 pub const HOSTS: usize = 8;
 
@@ -149,6 +163,9 @@ pub struct Connection<'c> {
     life: PhantomData<&'c ()>,
 }
 
+// SAFETY: as for `Statement`.
+unsafe impl Send for Connection<'_> {}
+
 impl Connection<'_> {
     /// # Safety
     /// `raw` is a connection of this host that stays open for the lifetime.
@@ -176,15 +193,16 @@ impl Connection<'_> {
     }
 }
 
-/// What a result code means to us.
+/// What a result code means to us. Codes that are none of ours pass through.
 pub fn kind(rc: c_int) -> Kind {
     match rc & 0xff {
+        code::ERROR => Kind::Invalid,
         code::NOMEM => Kind::NoMemory,
         code::INTERRUPT => Kind::Interrupted,
         code::TOOBIG => Kind::TooBig,
         code::MISMATCH => Kind::Mismatch,
         code::INTERNAL => Kind::Internal,
-        _ => Kind::Invalid,
+        _ => Kind::Host(rc),
     }
 }
 
@@ -197,5 +215,6 @@ pub fn result_code(kind: Kind) -> c_int {
         Kind::NoMemory => code::NOMEM,
         Kind::Interrupted => code::INTERRUPT,
         Kind::Internal => code::INTERNAL,
+        Kind::Host(rc) => rc,
     }
 }

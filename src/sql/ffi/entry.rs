@@ -4,12 +4,12 @@
 //! would pin too, but stops the auto-extensions that come after it.
 
 use super::api::{Api, Connection, code, result_code};
+use super::guard::guarded;
 use crate::engine::native;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sql;
 use sqlite_loadable::ext::{sqlite3, sqlite3_api_routines};
 use std::ffi::{c_char, c_int};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The entry point that SQLite derives from the file name `libbge`; also for
 /// `sqlite3_auto_extension` in programs that link this crate.
@@ -26,8 +26,7 @@ pub unsafe extern "C" fn sqlite3_bge_init(
         return code::ERROR;
     }
     // SAFETY: what SQLite passed, checked for null.
-    let initialised = catch_unwind(AssertUnwindSafe(|| unsafe { init(db, api) }));
-    match initialised.unwrap_or_else(|_| Err(Error::internal("a panic while loading sqlite-bge"))) {
+    match guarded(|| unsafe { init(db, api) }) {
         Ok(()) => code::OK,
         Err(e) => {
             if !error.is_null() {

@@ -4,13 +4,14 @@
 //! arguments to [`Output`]. Panics end here; errors keep their code and get the function's name.
 
 use super::api::{Api, Connection, HOSTS, code, result_code, sqlite, transient};
+use super::guard::{guarded, release};
+use super::interrupt::Interrupts;
 use super::value::Value;
 use crate::error::{Error, Kind, Result};
 use sqlite_loadable::ext::{sqlite3_context, sqlite3_value};
 use std::any::Any;
 use std::ffi::{CString, c_int, c_void};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What SQLite may assume of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ impl Flags {
     pub const DETERMINISTIC: Flags = Flags(0x800);
     /// Harmless also in a schema that nobody trusts.
     pub const INNOCUOUS: Flags = Flags(0x20_0000);
+    /// Only for the application itself: never from a view, a trigger or another part of a schema.
+    pub const DIRECTONLY: Flags = Flags(0x8_0000);
     /// The result may carry the JSON subtype.
     pub const JSON: Flags = Flags(0x100_0000);
 
@@ -32,6 +35,9 @@ impl Flags {
     }
 }
 
+/// The number of our auxiliary data that belong to the whole statement: "bge", negative.
+const STATEMENT: c_int = -0x62_6765;
+
 /// What a function gives back.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -40,9 +46,22 @@ pub enum Output {
     Integer(i64),
     Real(f64),
     Text(String),
+    /// Text as SQLite holds it, which may not be UTF-8.
+    RawText(Vec<u8>),
     /// Text that SQLite's JSON functions take as JSON.
     Json(String),
     Blob(Vec<u8>),
+}
+
+impl Output {
+    /// Bytes of a text or BLOB.
+    pub fn size(&self) -> usize {
+        match self {
+            Output::Text(text) | Output::Json(text) => text.len(),
+            Output::RawText(bytes) | Output::Blob(bytes) => bytes.len(),
+            Output::Null | Output::Integer(_) | Output::Real(_) => 0,
+        }
+    }
 }
 
 /// The body of a function.
@@ -110,38 +129,22 @@ unsafe extern "C" fn call<const SLOT: usize>(
     count: c_int,
     arguments: *mut *mut sqlite3_value,
 ) {
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let context = Context {
-            api: Api::of_slot(SLOT),
-            raw: context,
-            life: PhantomData,
-        };
+    // SAFETY: SQLite passes a context that lives until we return.
+    let context = unsafe { Context::from_raw(Api::of_slot(SLOT), context) };
+    let result = guarded(|| {
         // SAFETY: the user data is the `Function` that `define` registered, alive while it is
         // called; SQLite passes `count` protected values that live until we return.
         let (function, arguments) = unsafe {
             let function = &*sqlite!(context.api, user_data(context.raw)).cast::<Function>();
             (function, Arguments::from_raw(context.api, count, arguments))
         };
-        let result = (function.body)(&context, arguments);
-        context.give(result.map_err(|e| name_it(e, function.name)));
-    }));
-    if outcome.is_err() {
-        // A panic has no way out through C; if even this fails, the result stays NULL.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            let context = Context {
-                api: Api::of_slot(SLOT),
-                raw: context,
-                life: PhantomData,
-            };
-            context.give(Err(Error::internal(
-                "internal error in sqlite-bge (a panic was caught)",
-            )));
-        }));
-    }
+        (function.body)(&context, arguments).map_err(|e| name_it(e, function.name))
+    });
+    context.give(result);
 }
 
 /// An interruption reads as SQLite's own; everything else says which function it comes from.
-fn name_it(error: Error, name: &str) -> Error {
+pub(super) fn name_it(error: Error, name: &str) -> Error {
     if error.kind() == Kind::Interrupted {
         error
     } else {
@@ -190,38 +193,81 @@ pub struct Context<'c> {
 }
 
 impl<'c> Context<'c> {
+    /// # Safety
+    /// `raw` is a context of this host that lives as long as `'c`.
+    pub(super) unsafe fn from_raw(api: Api, raw: *mut sqlite3_context) -> Self {
+        Context {
+            api,
+            raw,
+            life: PhantomData,
+        }
+    }
+
     /// The connection that runs the statement.
     pub fn connection(&self) -> Connection<'c> {
         // SAFETY: the context is alive, and so is its connection.
         unsafe { Connection::from_raw(self.api, sqlite!(self.api, context_db_handle(self.raw))) }
     }
 
+    /// A way to ask whether to stop, for [`Self::keep_for_statement`].
+    pub fn kept_interrupts(&self) -> Interrupts<'static> {
+        // SAFETY: auxiliary data is freed when its statement ends, and a connection is not closed
+        // while one of its statements runs.
+        let db = unsafe {
+            let raw = sqlite!(self.api, context_db_handle(self.raw));
+            Connection::from_raw(self.api, raw)
+        };
+        Interrupts::new(db)
+    }
+
     /// What an earlier row of this statement left for argument `n`, which must then be constant.
     pub fn constant<T: Any + Clone>(&self, n: usize) -> Option<T> {
-        // SAFETY: what is found there was put there by `set_constant`, and lives at least until
+        self.auxiliary(n as c_int)
+    }
+
+    /// Leaves something for later rows. SQLite keeps it only where argument `n` is constant.
+    pub fn set_constant<T: Any + Send>(&self, n: usize, value: T) {
+        self.set_auxiliary(n as c_int, value);
+    }
+
+    fn auxiliary<T: Any + Clone>(&self, n: c_int) -> Option<T> {
+        // SAFETY: what is found there was put there by `set_auxiliary`, and lives at least until
         // this callback returns or sets it again; it is cloned before either.
         let found = unsafe {
-            let data = sqlite!(self.api, get_auxdata(self.raw, n as c_int));
-            data.cast::<Box<dyn Any>>().as_ref()?
+            let data = sqlite!(self.api, get_auxdata(self.raw, n));
+            data.cast::<Box<dyn Any + Send>>().as_ref()?
         };
         found.downcast_ref::<T>().cloned()
     }
 
-    /// Leaves something for later rows. SQLite keeps it only where argument `n` is constant.
-    pub fn set_constant<T: Any>(&self, n: usize, value: T) {
-        let boxed: Box<Box<dyn Any>> = Box::new(Box::new(value));
+    fn set_auxiliary<T: Any + Send>(&self, n: c_int, value: T) {
+        let boxed: Box<Box<dyn Any + Send>> = Box::new(Box::new(value));
         let data = Box::into_raw(boxed).cast::<c_void>();
         // SAFETY: SQLite calls the destructor exactly once, perhaps at once; `data` is not used
         // after this.
         unsafe {
             sqlite!(
                 self.api,
-                set_auxdata(self.raw, n as c_int, data, Some(drop_constant))
+                set_auxdata(self.raw, n, data, Some(drop_constant))
             )
         };
     }
 
-    fn give(&self, result: Result<Output>) {
+    /// What [`Self::keep_for_statement`] left, on whatever row or call of this statement.
+    pub fn of_statement<T: Any + Clone>(&self) -> Option<T> {
+        self.auxiliary(STATEMENT)
+    }
+
+    /// Leaves something for all later calls of this statement, whatever their arguments.
+    ///
+    /// SQLite keeps auxiliary data of a negative number until the statement ends. Its documentation
+    /// reserves such numbers; its own JSON functions have used one for this since 3.38. Where it
+    /// should not hold, nothing is found again, and the caller does without.
+    pub fn keep_for_statement<T: Any + Send>(&self, value: T) {
+        self.set_auxiliary(STATEMENT, value);
+    }
+
+    pub(super) fn give(&self, result: Result<Output>) {
         // SAFETY: the context is alive. With `transient` SQLite copies what it is given, and the
         // 64-bit calls check it against the host's length limit.
         unsafe {
@@ -229,9 +275,10 @@ impl<'c> Context<'c> {
                 Ok(Output::Null) => sqlite!(self.api, result_null(self.raw)),
                 Ok(Output::Integer(n)) => sqlite!(self.api, result_int64(self.raw, n)),
                 Ok(Output::Real(x)) => sqlite!(self.api, result_double(self.raw, x)),
-                Ok(Output::Text(text)) => self.give_text(&text),
+                Ok(Output::Text(text)) => self.give_text(text.as_bytes()),
+                Ok(Output::RawText(bytes)) => self.give_text(&bytes),
                 Ok(Output::Json(text)) => {
-                    self.give_text(&text);
+                    self.give_text(text.as_bytes());
                     sqlite!(self.api, result_subtype(self.raw, u32::from(b'J')));
                 }
                 Ok(Output::Blob(bytes)) => sqlite!(
@@ -248,7 +295,7 @@ impl<'c> Context<'c> {
         }
     }
 
-    unsafe fn give_text(&self, text: &str) {
+    unsafe fn give_text(&self, text: &[u8]) {
         const UTF8: u8 = 1;
         // SAFETY: as in `give`.
         unsafe {
@@ -284,8 +331,6 @@ impl<'c> Context<'c> {
 }
 
 unsafe extern "C" fn drop_constant(data: *mut c_void) {
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: made by `set_constant`, freed once.
-        drop(unsafe { Box::from_raw(data.cast::<Box<dyn Any>>()) });
-    }));
+    // SAFETY: made by `set_auxiliary`, freed once.
+    release(unsafe { Box::from_raw(data.cast::<Box<dyn Any + Send>>()) });
 }

@@ -3,18 +3,20 @@
 //! `sqlite3_is_interrupted` exists only from 3.41 and does not run a host's progress handler
 //! (Datasette's time limit, the shell's Ctrl-C). A small recursive query on the same connection
 //! does both: it ends with `SQLITE_INTERRUPT` after `sqlite3_interrupt`, and its steps count
-//! towards the handler.
+//! towards the handler. They add up over many questions as long as the statement is kept.
 
 use super::api::Connection;
 use super::statement::Statement;
 use crate::engine::Stop;
 use crate::error::{Error, Kind, Result};
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 /// Asks one connection, through one statement that is prepared at the first question.
-pub struct Interrupts<'c> {
+pub struct Interrupts<'c>(Mutex<Probe<'c>>);
+
+struct Probe<'c> {
     db: Connection<'c>,
-    probe: RefCell<Option<Statement<'c>>>,
+    statement: Option<Statement<'c>>,
 }
 
 /// 60 rows are about 1,000 VM steps and 30 microseconds.
@@ -24,27 +26,31 @@ const PROBE: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FRO
 impl<'c> Interrupts<'c> {
     /// For the connection that runs the callback.
     pub fn new(db: Connection<'c>) -> Self {
-        Interrupts {
+        Interrupts(Mutex::new(Probe {
             db,
-            probe: RefCell::new(None),
-        }
+            statement: None,
+        }))
+    }
+
+    fn ask(&self) -> Result<()> {
+        let mut probe = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Probe { db, statement } = &mut *probe;
+        let statement = match statement {
+            Some(statement) => statement,
+            // Preparing can be interrupted as well as running.
+            none => none.insert(Statement::prepare(*db, PROBE)?),
+        };
+        let outcome = statement.step();
+        statement.reset();
+        outcome.map(drop)
     }
 }
 
 impl Stop for Interrupts<'_> {
     fn check(&self) -> Result<()> {
-        let mut probe = self.probe.borrow_mut();
-        if probe.is_none() {
-            // An authorizer may forbid it: then there is no asking, and work goes on.
-            *probe = Statement::prepare(self.db, PROBE).ok();
-        }
-        let Some(statement) = probe.as_mut() else {
-            return Ok(());
-        };
-        let outcome = statement.step();
-        statement.reset();
-        match outcome {
+        match self.ask() {
             Err(e) if e.kind() == Kind::Interrupted => Err(Error::interrupted()),
+            // An authorizer may forbid the query: then there is no asking, and work goes on.
             _ => Ok(()),
         }
     }

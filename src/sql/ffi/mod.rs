@@ -9,18 +9,22 @@
 //! - [`function`]: scalar functions: registration, results, errors, auxiliary data.
 //! - [`value`] reads arguments.
 //! - [`statement`]: nested SQL on the caller's connection.
+//! - [`vtab`]: table functions.
 //! - [`interrupt`]: "should I stop?", for every SQLite version.
 #![allow(unsafe_code)]
 
 mod api;
 mod entry;
 mod function;
+mod guard;
 mod interrupt;
 mod statement;
 mod value;
+mod vtab;
 
 pub use api::Connection;
 pub use function::{Arguments, Context, Flags, Function, Output};
 pub use interrupt::Interrupts;
-pub use statement::{Row, Statement};
+pub use statement::{Row, Statement, skip_blanks};
 pub use value::{Type, Value};
+pub use vtab::{Call, Cursor, Host, TableFunction};

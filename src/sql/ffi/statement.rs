@@ -1,7 +1,9 @@
 //! Nested SQL on the caller's own connection: sees what the running statement sees.
 
-use super::api::{Connection, code, sqlite};
-use crate::error::Result;
+use super::api::{Connection, bytes, code, sqlite};
+use super::function::Output;
+use super::value::{Type, Value};
+use crate::error::{Error, Kind, Result};
 use sqlite_loadable::ext::sqlite3_stmt;
 use std::ffi::c_int;
 
@@ -21,14 +23,45 @@ pub enum Row {
 }
 
 impl<'c> Statement<'c> {
-    /// Prepares one statement.
+    /// Prepares the one statement that the text holds.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// What SQLite says; no statement at all, or a second one.
     pub fn prepare(db: Connection<'c>, sql: &str) -> Result<Self> {
+        Ok(Self::prepare_one(db, sql)?.0)
+    }
+
+    /// [`Self::prepare`], and the statement's own part of the text.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn prepare_one<'s>(db: Connection<'c>, sql: &'s str) -> Result<(Self, &'s str)> {
+        if let Some(at) = sql.find('\0') {
+            return Err(Error::invalid(format!(
+                "the SQL has a NUL character at byte {at}"
+            )));
+        }
+        let (statement, tail) = Self::prepare_first(db, sql)?;
+        let Some(statement) = statement else {
+            return Err(Error::invalid("the SQL holds no statement"));
+        };
+        // Looked at, not prepared: some statements act when they are.
+        if skip_blanks(tail).is_empty() {
+            return Ok((statement, &sql[..sql.len() - tail.len()]));
+        }
+        Err(Error::invalid(format!(
+            "the SQL holds more than one statement, expected one; the second begins: {}",
+            tail.trim().chars().take(40).collect::<String>()
+        )))
+    }
+
+    /// The first statement of a text (none, if there are only blanks and comments), and the rest.
+    fn prepare_first<'s>(db: Connection<'c>, sql: &'s str) -> Result<(Option<Self>, &'s str)> {
+        let length = c_int::try_from(sql.len())
+            .map_err(|_| Error::new(Kind::TooBig, "the SQL is too long"))?;
         let mut raw = std::ptr::null_mut();
-        let length = c_int::try_from(sql.len()).unwrap_or(c_int::MAX);
-        // SAFETY: the connection is open; the text has `length` bytes; `raw` is writable.
+        let mut tail = std::ptr::null();
+        // SAFETY: the connection is open; the text has `length` bytes; both places are writable.
         let rc = unsafe {
             sqlite!(
                 db.api(),
@@ -38,14 +71,53 @@ impl<'c> Statement<'c> {
                     length,
                     0,
                     &mut raw,
-                    std::ptr::null_mut()
+                    &mut tail
                 )
             )
         };
-        if rc == code::OK {
-            Ok(Statement { db, raw })
+        if rc != code::OK {
+            return Err(db.error(rc));
+        }
+        let used = if tail.is_null() {
+            sql.len()
         } else {
-            Err(db.error(rc))
+            tail as usize - sql.as_ptr() as usize
+        };
+        let statement = (!raw.is_null()).then_some(Statement { db, raw });
+        Ok((statement, sql.get(used..).unwrap_or("")))
+    }
+
+    /// Whether it writes nothing to the database.
+    pub fn is_read_only(&self) -> bool {
+        // SAFETY: the statement is alive.
+        unsafe { sqlite!(self.db.api(), stmt_readonly(self.raw)) != 0 }
+    }
+
+    /// How many columns its rows have; 0 if it gives none.
+    pub fn columns(&self) -> usize {
+        // SAFETY: the statement is alive.
+        let count = unsafe { sqlite!(self.db.api(), column_count(self.raw)) };
+        usize::try_from(count).unwrap_or(0)
+    }
+
+    /// The largest number of a parameter.
+    pub fn parameters(&self) -> usize {
+        // SAFETY: the statement is alive.
+        let count = unsafe { sqlite!(self.db.api(), bind_parameter_count(self.raw)) };
+        usize::try_from(count).unwrap_or(0)
+    }
+
+    /// Binds a copy of a value to parameter `?n`, from 1.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn bind(&mut self, n: usize, value: Value<'_>) -> Result<()> {
+        // SAFETY: statement and value are alive; SQLite copies the value.
+        let rc = unsafe { sqlite!(self.db.api(), bind_value(self.raw, n as c_int, value.raw())) };
+        if rc == code::OK {
+            Ok(())
+        } else {
+            Err(self.db.error(rc))
         }
     }
 
@@ -62,6 +134,59 @@ impl<'c> Statement<'c> {
         }
     }
 
+    /// A copy of column `n` (from 0) of the present row.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn column(&self, n: usize) -> Result<Output> {
+        let n = n as c_int;
+        // SAFETY: the statement is alive and stands on a row; text and blob are asked for before
+        // their length, and copied before the next call.
+        unsafe {
+            let api = self.db.api();
+            Ok(
+                match Type::from_code(sqlite!(api, column_type(self.raw, n))) {
+                    Type::Null => Output::Null,
+                    Type::Integer => Output::Integer(sqlite!(api, column_int64(self.raw, n))),
+                    Type::Real => Output::Real(sqlite!(api, column_double(self.raw, n))),
+                    Type::Text => {
+                        let start = sqlite!(api, column_text(self.raw, n));
+                        Output::RawText(self.copy(start, n, true)?)
+                    }
+                    Type::Blob => {
+                        let start = sqlite!(api, column_blob(self.raw, n)).cast();
+                        Output::Blob(self.copy(start, n, false)?)
+                    }
+                },
+            )
+        }
+    }
+
+    /// The text of a number in column `n`, as SQL converts it. Call it after [`Self::column`]: SQLite
+    /// converts in place.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn number_as_text(&self, n: usize) -> Result<String> {
+        let n = n as c_int;
+        // SAFETY: as in `column`.
+        let bytes = unsafe {
+            let start = sqlite!(self.db.api(), column_text(self.raw, n));
+            self.copy(start, n, true)?
+        };
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// # Safety
+    /// `start` is what SQLite gave for column `n`, not used for anything since.
+    unsafe fn copy(&self, start: *const u8, n: c_int, is_text: bool) -> Result<Vec<u8>> {
+        // SAFETY: the caller's contract; the bytes are copied before the next call.
+        unsafe {
+            let length = sqlite!(self.db.api(), column_bytes(self.raw, n));
+            Ok(bytes(start, length, is_text)?.to_vec())
+        }
+    }
+
     /// Back to the start. (The error of an earlier step was reported by that step.)
     pub fn reset(&mut self) {
         // SAFETY: the statement is alive.
@@ -69,9 +194,48 @@ impl<'c> Statement<'c> {
     }
 }
 
+// SAFETY: SQLite lets a connection and its statements go from thread to thread, as long as one uses
+// them at a time; a host that runs our callbacks holds to that.
+unsafe impl Send for Statement<'_> {}
+
 impl Drop for Statement<'_> {
     fn drop(&mut self) {
-        // SAFETY: alive until here, and finalised once; finalising null does nothing.
+        // SAFETY: alive until here, and finalised once.
         unsafe { sqlite!(self.db.api(), finalize(self.raw)) };
+    }
+}
+
+/// The text from its first word on: without what SQLite's tokenizer passes over (white space, byte
+/// order marks, comments, also an unclosed one) and without empty statements.
+pub fn skip_blanks(sql: &str) -> &str {
+    let mut rest = sql;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\n', '\x0c', '\r', ';', '\u{feff}']);
+        rest = match (rest.strip_prefix("--"), rest.strip_prefix("/*")) {
+            (Some(comment), _) => comment.split_once('\n').map_or("", |(_, after)| after),
+            (_, Some(comment)) => comment.split_once("*/").map_or("", |(_, after)| after),
+            (None, None) => return rest,
+        };
+    }
+}
+
+impl Connection<'_> {
+    /// Whether a statement that writes is running on this connection right now.
+    pub fn is_writing(&self) -> bool {
+        let mut statement = std::ptr::null_mut();
+        loop {
+            // SAFETY: the connection is open; walking its statements starts at null and ends there.
+            let busy_writer = unsafe {
+                statement = sqlite!(self.api(), next_stmt(self.raw(), statement));
+                if statement.is_null() {
+                    return false;
+                }
+                sqlite!(self.api(), stmt_busy(statement)) != 0
+                    && sqlite!(self.api(), stmt_readonly(statement)) == 0
+            };
+            if busy_writer {
+                return true;
+            }
+        }
     }
 }

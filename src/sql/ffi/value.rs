@@ -1,7 +1,8 @@
 //! An argument of a function, read without trusting it.
 
-use super::api::{Api, sqlite};
-use crate::error::{Error, Kind, Result};
+use super::api::{Api, bytes, sqlite};
+use super::function::Output;
+use crate::error::{Error, Result};
 use sqlite_loadable::ext::sqlite3_value;
 use std::marker::PhantomData;
 
@@ -17,7 +18,7 @@ pub enum Type {
 }
 
 impl Type {
-    fn from_code(code: i32) -> Self {
+    pub(super) fn from_code(code: i32) -> Self {
         match code {
             1 => Type::Integer,
             2 => Type::Real,
@@ -58,33 +59,51 @@ impl<'v> Value<'v> {
         }
     }
 
+    pub(super) fn raw(self) -> *mut sqlite3_value {
+        self.raw
+    }
+
     /// Its type.
     pub fn kind(self) -> Type {
         // SAFETY: the value is alive.
         Type::from_code(unsafe { sqlite!(self.api, value_type(self.raw)) })
     }
 
-    /// Its bytes as a BLOB; empty for an empty one.
+    /// Its value as an integer, converted as SQL does.
+    pub fn integer(self) -> i64 {
+        // SAFETY: the value is alive.
+        unsafe { sqlite!(self.api, value_int64(self.raw)) }
+    }
+
+    /// The bytes of a BLOB; empty for an empty one and for a value of any other type.
     ///
     /// # Errors
     /// Out of memory (SQLite may have to expand a zeroblob).
     pub fn blob(self) -> Result<&'v [u8]> {
-        // SAFETY: the value is alive; the length is asked for after the pointer, as SQLite wants.
+        // Asking for the bytes of a text could convert it, and move what `text` gave.
+        if self.kind() != Type::Blob {
+            return Ok(&[]);
+        }
+        // SAFETY: the value is alive and stays as it is; the length is asked for after the pointer,
+        // as SQLite wants.
         unsafe {
             let start = sqlite!(self.api, value_blob(self.raw)).cast::<u8>();
-            self.bytes_at(start)
+            bytes(start, sqlite!(self.api, value_bytes(self.raw)), false)
         }
     }
 
-    /// Its text, numbers converted as SQL does. NUL bytes inside are kept.
+    /// The text of a text or number, as SQL converts it. NUL bytes inside are kept.
     ///
     /// # Errors
-    /// Text that is not UTF-8, named by the first bad byte; out of memory.
+    /// Text that is not UTF-8, named by the first bad byte; a BLOB or NULL; out of memory.
     pub fn text(self) -> Result<&'v str> {
-        // SAFETY: as for `blob`; a text pointer is null only for NULL or when memory ran out.
+        if matches!(self.kind(), Type::Blob | Type::Null) {
+            return Err(Error::internal("a BLOB or NULL was read as text"));
+        }
+        // SAFETY: as for `blob`; the first call may convert the value, later ones find it so.
         let bytes = unsafe {
             let start = sqlite!(self.api, value_text(self.raw));
-            self.bytes_at(start)?
+            bytes(start, sqlite!(self.api, value_bytes(self.raw)), true)?
         };
         std::str::from_utf8(bytes).map_err(|e| {
             Error::invalid(format!(
@@ -95,16 +114,22 @@ impl<'v> Value<'v> {
         })
     }
 
-    /// # Safety
-    /// `start` is what SQLite gave for this value, not used for anything since.
-    unsafe fn bytes_at(self, start: *const u8) -> Result<&'v [u8]> {
-        // SAFETY: the caller's contract.
-        let length = unsafe { sqlite!(self.api, value_bytes(self.raw)) };
-        match (start.is_null(), usize::try_from(length).unwrap_or(0)) {
-            (_, 0) => Ok(&[]),
-            (true, _) => Err(Error::new(Kind::NoMemory, "out of memory")),
-            // SAFETY: SQLite keeps `length` bytes at `start` while the value lives unchanged.
-            (false, length) => Ok(unsafe { std::slice::from_raw_parts(start, length) }),
-        }
+    /// A copy.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn to_output(self) -> Result<Output> {
+        Ok(match self.kind() {
+            Type::Null => Output::Null,
+            Type::Integer => Output::Integer(self.integer()),
+            // SAFETY: the value is alive.
+            Type::Real => Output::Real(unsafe { sqlite!(self.api, value_double(self.raw)) }),
+            // SAFETY: as in `text`.
+            Type::Text => Output::RawText(unsafe {
+                let start = sqlite!(self.api, value_text(self.raw));
+                bytes(start, sqlite!(self.api, value_bytes(self.raw)), true)?.to_vec()
+            }),
+            Type::Blob => Output::Blob(self.blob()?.to_vec()),
+        })
     }
 }

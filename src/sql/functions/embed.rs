@@ -3,10 +3,11 @@
 //! Deterministic, so SQLite makes a call with constant arguments once a statement. Not innocuous:
 //! embedding costs, so an untrusted schema must not run it.
 
-use super::arguments;
-use crate::engine::{Role, SharedVector};
+use crate::engine::{Embedder, Role, SharedVector, Stop};
 use crate::error::Result;
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Interrupts, Output};
+use crate::sql::arguments;
+use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
+use crate::sql::statement::PerStatement;
 use crate::vector::blob;
 
 const FLAGS: Flags = Flags::DETERMINISTIC;
@@ -76,12 +77,28 @@ fn vector(context: &Context<'_>, arguments: Arguments<'_>, role: Role) -> Result
     if let Some(vector) = of_an_earlier_row(context, arguments) {
         return Ok(Output::Blob(blob::from_f32(&vector)));
     }
-    let Some((text, model)) = arguments::text_and_model(arguments)? else {
+    with_text(context, arguments, |model, text, stop| {
+        let vector = model.embed(text, role, stop)?;
+        keep_for_later_rows(context, arguments, &vector);
+        Ok(Output::Blob(blob::from_f32(&vector)))
+    })
+}
+
+/// Decodes (text [, model]). A NULL text needs no model, but a model name that could never be right
+/// is an error all the same.
+fn with_text(
+    context: &Context<'_>,
+    arguments: Arguments<'_>,
+    work: impl FnOnce(&Embedder, &str, &dyn Stop) -> Result<Output>,
+) -> Result<Output> {
+    let text = arguments::text(arguments, 0)?;
+    let name = arguments::model_name(arguments, 1)?;
+    let Some(text) = text else {
         return Ok(Output::Null);
     };
-    let vector = model.embed(text, role, &Interrupts::new(context.connection()))?;
-    keep_for_later_rows(context, arguments, &vector);
-    Ok(Output::Blob(blob::from_f32(&vector)))
+    let statement = PerStatement::of(context);
+    let model = statement.models.get(name, &statement.interrupts)?;
+    work(&model, text, &statement.interrupts)
 }
 
 /// The vector of constant arguments, where SQLite does not hoist the call itself (inside a CASE,
@@ -101,18 +118,18 @@ fn keep_for_later_rows(context: &Context<'_>, arguments: Arguments<'_>, vector: 
 }
 
 fn tokens(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
-    let Some((text, model)) = arguments::text_and_model(arguments)? else {
-        return Ok(Output::Null);
-    };
-    let count = model.count_tokens(text, &Interrupts::new(context.connection()))?;
-    Ok(Output::Integer(count as i64))
+    with_text(context, arguments, |model, text, stop| {
+        Ok(Output::Integer(model.count_tokens(text, stop)? as i64))
+    })
 }
 
 fn tokenize(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
-    let Some((text, model)) = arguments::text_and_model(arguments)? else {
-        return Ok(Output::Null);
-    };
-    let ids = model.tokenize(text, &Interrupts::new(context.connection()))?;
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    Ok(Output::Json(format!("[{}]", ids.join(","))))
+    with_text(context, arguments, |model, text, stop| {
+        let ids: Vec<String> = model
+            .tokenize(text, stop)?
+            .iter()
+            .map(i64::to_string)
+            .collect();
+        Ok(Output::Json(format!("[{}]", ids.join(","))))
+    })
 }

@@ -1,11 +1,9 @@
 //! Scalar functions. Each body is: decode the arguments, call one function below, encode.
 //!
-//! - [`arguments`]: decoding, with error messages that say what came, what was wanted, the way out.
 //! - [`vectors`]: maths on vector blobs.
 //! - [`embed`]: text -> vectors and tokens.
 //! - [`models`]: what can be used and what is in use.
 
-mod arguments;
 mod embed;
 mod models;
 mod vectors;

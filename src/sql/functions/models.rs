@@ -1,13 +1,32 @@
-//! `bge_info`, `bge_version`.
+//! `bge_load`, `bge_unload`, `bge_info`, `bge_version`.
 
-use super::arguments;
 use crate::VERSION;
-use crate::engine::{find, report};
+use crate::engine::options::Options;
+use crate::engine::{self, find, report};
 use crate::error::Result;
+use crate::sql::arguments::{self, position, required_text};
 use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
 
 /// See the module.
 pub const FUNCTIONS: &[Function] = &[
+    Function {
+        name: "bge_load",
+        arguments: 2,
+        flags: Flags::DIRECTONLY,
+        body: load,
+    },
+    Function {
+        name: "bge_load",
+        arguments: 3,
+        flags: Flags::DIRECTONLY,
+        body: load,
+    },
+    Function {
+        name: "bge_unload",
+        arguments: 1,
+        flags: Flags::DIRECTONLY,
+        body: unload,
+    },
     Function {
         name: "bge_info",
         arguments: 0,
@@ -28,10 +47,34 @@ pub const FUNCTIONS: &[Function] = &[
     },
 ];
 
+fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    let name = required_text(arguments, 0, "the name that the model is to have")?;
+    let source = required_text(
+        arguments,
+        1,
+        "a model folder, an .onnx file in one, or a model's name",
+    )?;
+    let options = match arguments.count() {
+        3 => {
+            let json = required_text(arguments, 2, "a JSON object of options")?;
+            Options::from_json(json).map_err(|e| e.at(position(2)))?
+        }
+        _ => Options::default(),
+    };
+    engine::load(name, source, &options)?;
+    Ok(Output::Text(name.to_owned()))
+}
+
+fn unload(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    let name = required_text(arguments, 0, "the name of a loaded model")?;
+    Ok(Output::Integer(i64::from(engine::unload(name))))
+}
+
 fn info(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
-    let name = arguments::model_name(arguments, 0)?;
-    find::check_name(&name)?;
-    Ok(Output::Json(report::report(&name).to_string()))
+    let default = engine::default_model_name();
+    let name = arguments::model_name(arguments, 0)?.unwrap_or(&default);
+    find::check_name(name)?;
+    Ok(Output::Json(report::report(name).to_string()))
 }
 
 fn version(_: &Context<'_>, _: Arguments<'_>) -> Result<Output> {

@@ -1,7 +1,7 @@
 //! `bge_cosine`, `bge_dot`, `bge_l2`, `bge_normalize`, `bge_dims`, `bge_to_json`, `bge_from_json`.
 
-use super::arguments::{self, position};
 use crate::error::{Error, Result};
+use crate::sql::arguments::{self, position};
 use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
 use crate::vector::{self, Vector, blob};
 

@@ -1,0 +1,54 @@
+//! What the calls of one statement share: the models it has used, and its way to ask whether to stop.
+//!
+//! A statement keeps its models to its end, whatever is loaded or unloaded meanwhile.
+
+use super::ffi::{Context, Interrupts};
+use crate::engine::{self, SharedEmbedder, Stop};
+use crate::error::Result;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The models of a statement so far, by name; `None` is the default model.
+#[derive(Default)]
+pub struct Models(Mutex<Vec<(Option<String>, SharedEmbedder)>>);
+
+impl Models {
+    /// The model of this name: the one that the statement used before, else the one loaded now.
+    ///
+    /// # Errors
+    /// As [`engine::model`]; an interruption while it is being loaded.
+    pub fn get(&self, name: Option<&str>, stop: &dyn Stop) -> Result<SharedEmbedder> {
+        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, model)) = models.iter().find(|(other, _)| other.as_deref() == name) {
+            return Ok(SharedEmbedder::clone(model));
+        }
+        let model = match name {
+            Some(name) => engine::model_unless(name, stop)?,
+            None => engine::model_unless(&engine::default_model_name(), stop)?,
+        };
+        models.push((name.map(str::to_owned), SharedEmbedder::clone(&model)));
+        Ok(model)
+    }
+}
+
+/// What the scalar functions of one statement share.
+pub struct PerStatement {
+    /// Its models.
+    pub models: Models,
+    /// One probe for all its rows: a progress handler that wants many steps sees them add up.
+    pub interrupts: Interrupts<'static>,
+}
+
+impl PerStatement {
+    /// The one of the statement that makes this call.
+    pub fn of(context: &Context<'_>) -> Arc<Self> {
+        context.of_statement().unwrap_or_else(|| {
+            let made = PerStatement {
+                models: Models::default(),
+                interrupts: context.kept_interrupts(),
+            };
+            let made = Arc::new(made);
+            context.keep_for_statement(Arc::clone(&made));
+            made
+        })
+    }
+}

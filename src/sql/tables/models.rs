@@ -1,0 +1,69 @@
+//! `bge_models`: what can be used, and what is in use. Loads nothing.
+
+use crate::engine::inventory::{Model, models};
+use crate::error::Result;
+use crate::sql::ffi::{Call, Cursor, Host, Output, TableFunction};
+
+/// See the module.
+pub struct Models;
+
+/// The models, and the one at hand.
+pub struct Rows {
+    rest: std::vec::IntoIter<Model>,
+    row: Option<Model>,
+}
+
+impl TableFunction for Models {
+    const NAME: &'static str = "bge_models";
+    const COLUMNS: &'static [&'static str] = &[
+        "name TEXT",
+        "source TEXT",
+        "loaded INTEGER",
+        "dims INTEGER",
+        "max_length INTEGER",
+        "pooling TEXT",
+        "device TEXT",
+        "precision TEXT",
+        "revision TEXT",
+        "bytes INTEGER",
+    ];
+    const ARGUMENTS: &'static [&'static str] = &[];
+    const REQUIRED: usize = 0;
+    const DIRECT_ONLY: bool = false;
+    type Shared = ();
+    type Cursor = Rows;
+
+    fn call(_: &Call<'_>, (): &mut ()) -> Result<Rows> {
+        Ok(Rows {
+            rest: models().into_iter(),
+            row: None,
+        })
+    }
+}
+
+impl Cursor for Rows {
+    fn advance(&mut self, _: &Host<'_>) -> Result<bool> {
+        self.row = self.rest.next();
+        Ok(self.row.is_some())
+    }
+
+    fn column(&self, n: usize) -> Result<Output> {
+        let Some(row) = &self.row else {
+            return Ok(Output::Null);
+        };
+        let text = |text: Option<String>| text.map_or(Output::Null, Output::Text);
+        let number = |n: Option<u64>| n.map_or(Output::Null, |n| Output::Integer(n as i64));
+        Ok(match n {
+            0 => Output::Text(row.name.clone()),
+            1 => Output::Text(row.source.display().to_string()),
+            2 => Output::Integer(i64::from(row.loaded)),
+            3 => number(row.dims.map(|n| n as u64)),
+            4 => number(row.max_length.map(|n| n as u64)),
+            5 => text(row.pooling.map(|p| p.name().to_owned())),
+            6 => text(row.device.map(str::to_owned)),
+            7 => text(row.precision.map(str::to_owned)),
+            8 => text(row.revision.clone()),
+            _ => number(row.bytes),
+        })
+    }
+}
