@@ -53,6 +53,14 @@ def db(connect):
     return connect()
 
 
+@pytest.fixture
+def name(db):
+    """A name for a model that no other test loads; unloaded afterwards."""
+    made = support.fresh_text("model").replace(" ", "-")
+    yield made
+    support.unload(db, made)
+
+
 @pytest.fixture(params=[support.CommandLine, support.Newest, support.Oldest], ids=lambda h: h.__name__)
 def any_host(request):
     return request.param()

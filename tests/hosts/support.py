@@ -10,9 +10,12 @@ import functools
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
+import threading
 from array import array
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -116,6 +119,36 @@ def fresh_text(words="how do i reset it"):
     return f"{words} {next(_numbers)}"
 
 
+def texts(count, seed=0, longest=60):
+    """Texts of random lengths, 1 word to `longest`, all different; the same for the same seed."""
+    chance = random.Random(seed)
+    words = "reset your password machine learning how do i love nlp device button bill page team".split()
+    return [" ".join([*chance.choices(words, k=chance.randint(1, longest)), f"{seed}x{i}"]) for i in range(count)]
+
+
+def load(connection, name, source=TINY, **options):
+    """bge_load of a fixture's folder, a path or a catalogue name."""
+    source = FIXTURES / source if (FIXTURES / source).exists() else source
+    arguments = [name, str(source), *([json.dumps(options)] if options else [])]
+    return value(connection, f"SELECT bge_load({', '.join('?' * len(arguments))})", *arguments)
+
+
+def unload(connection, name):
+    return value(connection, "SELECT bge_unload(?)", name)
+
+
+@contextmanager
+def stopped_after(connection, seconds):
+    """A statement in here that does not end is interrupted, so that its test fails and does not hang."""
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
 # --- hosts ---------------------------------------------------------------------------------------
 
 
@@ -161,8 +194,9 @@ class HostError(Exception):
 class CommandLine:
     """The machine's sqlite3. Each question is a process of its own."""
 
-    def rows(self, sql, extension=EXTENSION, **options):
-        done = sqlite3(".mode json", sql, extension=extension, **options)
+    def rows(self, *statements, extension=EXTENSION, **options):
+        """The rows of the last statement, after the others on the same connection."""
+        done = sqlite3(*statements[:-1], ".mode json", statements[-1], extension=extension, **options)
         if done.returncode or done.stderr:
             raise HostError(done.stderr.strip())
         return [list(row.values()) for row in json.loads(done.stdout or "[]")]
@@ -171,9 +205,10 @@ class CommandLine:
 class Newest:
     """apsw, in this process."""
 
-    def rows(self, sql, extension=EXTENSION):
+    def rows(self, *statements, extension=EXTENSION):
+        connection = connect(extension)
         try:
-            return [list(row) for row in connect(extension).execute(sql)]
+            return [[list(row) for row in connection.execute(sql)] for sql in statements][-1]
         except apsw.Error as error:
             raise HostError(str(error)) from None
 
@@ -193,8 +228,9 @@ class Oldest:
         assert version.startswith("SQLite 3.38."), version
         return lines
 
-    def rows(self, sql, **options):
-        lines = self.run(sql, **options)
+    def rows(self, *statements, **options):
+        """As in the other hosts; the statements before the last must give no rows."""
+        lines = self.run(*statements, **options)
         if lines and lines[-1].startswith("ERROR: "):
             raise HostError(lines[-1].removeprefix("ERROR: "))
         return [json.loads(line) for line in lines]
@@ -237,6 +273,25 @@ class SystemSqlite:
 
     def error(self):
         return self.lib.sqlite3_errmsg(self.db)
+
+    def run(self, sql):
+        """Runs one statement to its end; its result code (101: done)."""
+        statement = ctypes.c_void_p()
+        rc = self.lib.sqlite3_prepare_v2(self.db, sql.encode(), -1, ctypes.byref(statement), None)
+        assert rc == 0, self.error()
+        while (rc := self.lib.sqlite3_step(statement)) == 100:
+            pass
+        self.lib.sqlite3_finalize(statement)
+        return rc
+
+    def interrupt(self):
+        self.lib.sqlite3_interrupt(self.db)
+
+    def set_progress_handler(self, function, steps=100):
+        """As apsw's: a handler that gives True stops the statement; None removes it."""
+        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+        self.progress = kind(lambda _: bool(function())) if function else kind()  # kept alive
+        self.lib.sqlite3_progress_handler(self.db, steps if function else 0, self.progress, None)
 
 
 class Host:
