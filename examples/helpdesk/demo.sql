@@ -15,7 +15,9 @@ ON CONFLICT(id) DO UPDATE SET title = excluded.title, body = excluded.body, area
 WHERE title <> excluded.title OR body <> excluded.body;
 
 SELECT 'Embedding ' || count(*) || ' articles with bge-small-en-v1.5 ...' FROM articles WHERE embedding IS NULL;
-UPDATE articles SET embedding = bge_embed(title || '. ' || body) WHERE embedding IS NULL;
+UPDATE articles SET embedding = b.embedding
+FROM bge_batch('SELECT id, title || ''. '' || body FROM articles WHERE embedding IS NULL') AS b
+WHERE articles.id = b.key;
 
 -- Every question against every article; a query's vector is made once, not once a row.
 CREATE TEMP TABLE ranked AS

@@ -62,8 +62,9 @@ embed() {
     total=$(sql "SELECT count(*) FROM packages")
     while left=$(sql "SELECT count(*) FROM packages WHERE embedding IS NULL") && [ "$left" -gt 0 ]; do
         echo "embedding descriptions: $((total - left)) of $total"
-        sql "UPDATE packages SET embedding = bge_embed(name || ': ' || description) WHERE rowid IN
-             (SELECT rowid FROM packages WHERE embedding IS NULL LIMIT 250)"
+        sql "UPDATE packages SET embedding = b.embedding FROM bge_batch(
+                 'SELECT rowid, name || '': '' || description FROM packages WHERE embedding IS NULL LIMIT 250') AS b
+             WHERE packages.rowid = b.key"
     done
 }
 
