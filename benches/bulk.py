@@ -82,7 +82,7 @@ def callers(seconds):
         def work(n):
             db = peer.connect()
             while not stop.is_set():
-                db.execute("SELECT bge_embed(?)", (f"caller {threads} {n}: where is order number {counts[n]}?",)).fetchone()
+                db.execute("SELECT bge_embed(?)", (f"where is order {threads} {n} {counts[n]}",)).fetchone()
                 counts[n] += 1
         workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
         [w.start() for w in workers]

@@ -35,6 +35,7 @@ pub struct Queue<R> {
     runner: Mutex<R>,
     waiting: Mutex<Waiting>,
     turn: Condvar,
+    arrived: Condvar,
     budget: usize,
     joins: bool,
 }
@@ -43,6 +44,8 @@ pub struct Queue<R> {
 struct Waiting {
     running: bool,
     jobs: VecDeque<Arc<Job>>,
+    /// Jobs of the last batch.
+    joined: usize,
 }
 
 struct Job {
@@ -51,6 +54,9 @@ struct Job {
     joinable: bool,
     outcome: Mutex<Option<Result<Vectors>>>,
 }
+
+/// How long a leader waits for the callers of the last batch: a small part of what a batch takes.
+const PATIENCE: Duration = Duration::from_micros(500);
 
 /// How long a waiting caller goes without asking whether it should stop.
 pub(super) const POLL: Duration = Duration::from_millis(50);
@@ -64,6 +70,7 @@ impl<R: Runner> Queue<R> {
             runner: Mutex::new(runner),
             waiting: Mutex::default(),
             turn: Condvar::new(),
+            arrived: Condvar::new(),
             budget,
             joins,
         }
@@ -101,6 +108,7 @@ impl<R: Runner> Queue<R> {
         let mut asked = Instant::now();
         let mut waiting = lock(&self.waiting);
         waiting.jobs.push_back(Arc::clone(&job));
+        self.arrived.notify_one();
         loop {
             if let Some(outcome) = lock(&job.outcome).take() {
                 return outcome;
@@ -130,8 +138,17 @@ impl<R: Runner> Queue<R> {
 
     /// Runs the jobs at the front, and leaves the lead.
     fn lead<'q>(&'q self, mut waiting: MutexGuard<'q, Waiting>) -> MutexGuard<'q, Waiting> {
-        let jobs = waiting.take_group(self.budget);
         waiting.running = true;
+        // Those of the last batch are on their way back with their next texts: without a moment's
+        // patience they would fall into two halves that take turns.
+        let joined = waiting.joined;
+        if joined > 1 {
+            let few = |w: &mut Waiting| w.jobs.len() < joined;
+            let gathered = self.arrived.wait_timeout_while(waiting, PATIENCE, few);
+            waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let jobs = waiting.take_group(self.budget);
+        waiting.joined = jobs.len();
         drop(waiting);
         if !jobs.is_empty() {
             self.run_jobs(&jobs);
