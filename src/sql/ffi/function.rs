@@ -164,10 +164,10 @@ impl<'v> Arguments<'v> {
     /// `raw` points to `count` protected values of this host that live as long as `'v`.
     unsafe fn from_raw(api: Api, count: c_int, raw: *mut *mut sqlite3_value) -> Self {
         let count = usize::try_from(count).unwrap_or(0);
-        // SAFETY: the caller's contract; without arguments the pointer may be null.
         let raw = if count == 0 {
-            &[]
+            &[] // the pointer may be null
         } else {
+            // SAFETY: the caller's contract.
             unsafe { std::slice::from_raw_parts(raw, count) }
         };
         Arguments { api, raw }
