@@ -1,5 +1,5 @@
-//! Invariants of the engine: a text's vector depends on nothing but the text; loading is
-//! single-flight and forgets failures; long texts are cut exactly where the model is full.
+//! Invariants of the engine: a text's vector depends on nothing but the text; a failed load is
+//! told to all who waited; long texts are cut exactly where the model is full.
 
 mod common;
 
@@ -167,9 +167,8 @@ fn windows_change_no_token() {
 }
 
 #[test]
-fn a_hundred_first_callers_share_one_load_and_failures_are_forgotten() {
-    // The registry looks at $BGE_MODELS, which `make test` leaves alone: use a name that is not
-    // there, so that every caller fails alike, at once, and none hangs.
+fn a_hundred_callers_of_a_missing_model_all_hear_why() {
+    // (That first callers share one load is tested through SQL, in tests/hosts/test_process.py.)
     let results: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..100)
             .map(|_| scope.spawn(|| bge::engine::model("not-there").map(drop)))

@@ -31,7 +31,7 @@ fn runtime_report() -> Value {
         "started": started.is_some(),
         "path": started.map(|r| text(&r.path)),
         "version": started.map(|r| &r.version),
-        "telemetry": started.map(|_| "off"),
+        "telemetry": started.map(runtime::Runtime::telemetry),
         "looked_at": places(&find::runtime_places()),
         "last_message": *lock(&state().runtime_message),
     })

@@ -22,6 +22,22 @@ pub struct Runtime {
     pub version: String,
 }
 
+impl Runtime {
+    /// Whether it reports usage over the network: `off`, or what the user's own
+    /// `ORT_DISABLE_TELEMETRY` says where that is not `1`.
+    pub fn telemetry(&self) -> String {
+        match std::env::var("ORT_DISABLE_TELEMETRY") {
+            Ok(value) if minor(&self.version) >= FIRST_WITH_TELEMETRY && value != "1" => {
+                format!("ORT_DISABLE_TELEMETRY is '{value}'")
+            }
+            _ => "off".to_owned(),
+        }
+    }
+}
+
+/// From this minor version on the official builds report usage unless told not to.
+const FIRST_WITH_TELEMETRY: u32 = 29;
+
 /// Inherited by forked children on purpose: ONNX Runtime allows one environment a process image.
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
@@ -96,8 +112,7 @@ fn start() -> Result<Runtime> {
     // `ort` would look for a bare name beside the host's program first: give it what was checked.
     let path = library.path.clone();
     let version = library.keep();
-    if minor(&version) >= 29 {
-        // From 1.29 on the official builds report usage over the network unless told not to.
+    if minor(&version) >= FIRST_WITH_TELEMETRY {
         native::set_env_if_unset("ORT_DISABLE_TELEMETRY", "1");
     }
     let environment = ort::init_from(&path)
