@@ -6,12 +6,14 @@ use super::check_text_size;
 use super::chunks::{self, Chunk, Passages};
 use super::config::ModelConfig;
 use super::find::Source;
+use super::graph::PassReport;
 use super::options::{Device, Options, Overflow};
 use super::precision::Precision;
+use super::prepare;
 use super::queue::Queue;
 use super::runtime::SettingUp;
 use super::session::Session;
-use super::stop::Stop;
+use super::stop::{NeverStop, Stop};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Kind, Result};
 use std::borrow::Cow;
@@ -36,6 +38,8 @@ pub struct Embedder {
     threads: usize,
     batch_tokens: usize,
     precision: Precision,
+    passes: Vec<PassReport>,
+    graph_cache: Option<String>,
     tokenizer: Tokenizer,
     queue: Queue<Session>,
     cache: Cache,
@@ -43,6 +47,12 @@ pub struct Embedder {
 }
 
 const CACHE_MB: u64 = 64;
+
+/// Texts on which a prepared graph is compared with the file's: short, and of two lengths.
+const PROBES: [&str; 2] = [
+    "What does a pass over the graph change?",
+    "Nothing that anybody could see in the vector of a text, be it short or a little longer.",
+];
 
 impl Embedder {
     /// Loads a model under a name.
@@ -57,8 +67,10 @@ impl Embedder {
             let tokenizer = Tokenizer::load(&config)?;
             let cores = || std::thread::available_parallelism().map_or(1, usize::from);
             let threads = options.threads.unwrap_or_else(cores);
-            let session = Session::load(&config, threads)?;
-            let (precision, runs) = (session.precision(), session.runs());
+            let probe = PROBES.map(|text| tokenizer.encode(text, &NeverStop));
+            let probe = probe.into_iter().collect::<Result<Vec<_>>>()?;
+            let loaded = prepare::load(&config, options, threads, &probe)?;
+            let (precision, runs) = (loaded.precision, loaded.session.runs());
             let batch_tokens = options.batch_tokens.unwrap_or(CPU_BATCH_TOKENS);
             Ok(Embedder {
                 name: name.to_owned(),
@@ -68,8 +80,10 @@ impl Embedder {
                 threads,
                 batch_tokens,
                 precision,
+                passes: loaded.passes,
+                graph_cache: loaded.graph_cache,
                 tokenizer,
-                queue: Queue::new(session, batch_tokens, precision != Precision::Int8),
+                queue: Queue::new(loaded.session, batch_tokens, precision != Precision::Int8),
                 cache: Cache::new(options.cache_mb.unwrap_or(CACHE_MB) << 20),
                 runs,
             })
@@ -254,6 +268,16 @@ impl Embedder {
     /// What the graph computes in.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// What became of each graph pass.
+    pub fn passes(&self) -> &[PassReport] {
+        &self.passes
+    }
+
+    /// What the cache of prepared graphs did; `None`: it is off.
+    pub fn graph_cache(&self) -> Option<&str> {
+        self.graph_cache.as_deref()
     }
 
     /// The device asked for.

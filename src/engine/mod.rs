@@ -9,7 +9,8 @@
 //! 2. [`embedder`] looks into its [`cache`], has [`tokenizer`] make ids, and puts them into the
 //!    [`queue`], where callers are joined. Many texts come through [`bulk`], and [`batch`] plans
 //!    their runs.
-//! 3. [`session`] runs a batch in the one ONNX [`runtime`] and [`pooling`] makes vectors of it.
+//! 3. [`session`] runs a batch in the one ONNX [`runtime`] and [`pooling`] makes vectors of it, where
+//!    the graph does not: [`prepare`] loads it, changed by the passes in [`graph`].
 //!
 //! [`chunks`] cuts a text that is too long into passages, at `borders`. [`stop`] is how long work asks
 //! whether to go on. [`process`] holds all process-wide state, so that a forked child never touches
@@ -26,11 +27,13 @@ pub mod config;
 mod elf;
 pub mod embedder;
 pub mod find;
+pub mod graph;
 pub mod inventory;
 pub(crate) mod native;
 pub mod options;
 pub mod pooling;
 pub mod precision;
+pub mod prepare;
 pub(crate) mod process;
 pub mod queue;
 pub mod registry;

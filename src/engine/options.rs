@@ -3,11 +3,14 @@
 //! Every field left at its default asks for the model's own value. Options that change vectors have
 //! no environment variable: what a text's vector is must not depend on who starts the process.
 
+use super::graph::Pass;
 use super::pooling::Pooling;
+use super::precision::Precision;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +29,12 @@ pub struct Options {
     pub cache_mb: Option<u64>,
     /// Padded tokens in one run; default: chosen for the device.
     pub batch_tokens: Option<usize>,
+    /// What the graph is to compute in; default: what its file does.
+    pub precision: Option<Precision>,
+    /// The graph passes that are to be used; default: all.
+    pub passes: Option<Vec<Pass>>,
+    /// A folder for prepared graphs; default: none are kept.
+    pub graph_cache: Option<PathBuf>,
     /// The device asked for; default `auto`.
     pub device: Device,
 }
@@ -75,7 +84,10 @@ const BATCH_TOKENS: RangeInclusive<u64> = 16..=1 << 20;
 /// Every key, with what it takes.
 const KNOWN: &str = "device ('auto' or 'cpu'), threads (1 to 1024), pooling ('cls' or 'mean'), \
                      max_length (8 to the model's limit), query_instruction (text), \
-                     overflow ('truncate' or 'error'), cache_mb (0 to 65536), batch_tokens (16 to 1048576)";
+                     overflow ('truncate' or 'error'), cache_mb (0 to 65536), batch_tokens (16 to 1048576), \
+                     precision ('fp32', 'fp16' or 'int8'), \
+                     passes ('all', 'none' or a list of 'last_layer' and 'pool'), \
+                     graph_cache ('off' or an absolute folder)";
 
 impl Options {
     /// Reads the JSON object of `bge_load`.
@@ -110,6 +122,12 @@ impl Options {
                 .as_str()
                 .map(|s| self.query_instruction = Some(s.to_owned())),
             "overflow" => overflow(value).map(|o| self.overflow = o),
+            "precision" => value
+                .as_str()
+                .and_then(Precision::parse)
+                .map(|p| self.precision = Some(p)),
+            "passes" => passes(value).map(|p| self.passes = Some(p)),
+            "graph_cache" => graph_cache(value).map(|c| self.graph_cache = c),
             "device" => value
                 .as_str()
                 .and_then(Device::parse)
@@ -161,6 +179,25 @@ fn overflow(value: &Value) -> Option<Overflow> {
     }
 }
 
+fn passes(value: &Value) -> Option<Vec<Pass>> {
+    let known = |name: &str| Pass::SWITCHED.into_iter().find(|pass| pass.name() == name);
+    match value {
+        Value::String(all) if all == "all" => Some(Pass::SWITCHED.to_vec()),
+        Value::String(none) if none == "none" => Some(Vec::new()),
+        Value::Array(names) => names.iter().map(|name| known(name.as_str()?)).collect(),
+        _ => None,
+    }
+}
+
+/// A relative folder would depend on where the host happens to stand.
+fn graph_cache(value: &Value) -> Option<Option<PathBuf>> {
+    match value.as_str()? {
+        "off" => Some(None),
+        folder if Path::new(folder).is_absolute() => Some(Some(PathBuf::from(folder))),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +205,8 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let json = r#"{"threads": 3, "pooling": "mean", "max_length": 128, "query_instruction": "q: ",
-                       "overflow": "error", "cache_mb": 0, "batch_tokens": 1024, "device": "cpu"}"#;
+                       "overflow": "error", "cache_mb": 0, "batch_tokens": 1024, "device": "cpu",
+                       "precision": "int8", "passes": ["pool"], "graph_cache": "/tmp/graphs"}"#;
         let options = Options::from_json(json).unwrap();
         assert_eq!(
             options,
@@ -180,10 +218,21 @@ mod tests {
                 overflow: Overflow::Error,
                 cache_mb: Some(0),
                 batch_tokens: Some(1024),
+                precision: Some(Precision::Int8),
+                passes: Some(vec![Pass::Pool]),
+                graph_cache: Some("/tmp/graphs".into()),
                 device: Device::Cpu,
             }
         );
         assert_eq!(Options::from_json("{}").unwrap(), Options::default());
+        let passes = |json| Options::from_json(json).unwrap().passes;
+        assert_eq!(
+            passes(r#"{"passes": "all"}"#),
+            Some(Pass::SWITCHED.to_vec())
+        );
+        assert_eq!(passes(r#"{"passes": "none"}"#), Some(vec![]));
+        let off = Options::from_json(r#"{"graph_cache": "off"}"#).unwrap();
+        assert_eq!(off, Options::default());
     }
 
     #[test]
@@ -199,6 +248,12 @@ mod tests {
             r#"{"batch_tokens": 15}"#,
             r#"{"max_length": 7}"#,
             r#"{"device": "cuda"}"#,
+            r#"{"precision": "fp64"}"#,
+            r#"{"passes": "some"}"#,
+            r#"{"passes": ["pool", "int8"]}"#,
+            r#"{"passes": [1]}"#,
+            r#"{"graph_cache": "graphs"}"#,
+            r#"{"graph_cache": true}"#,
             r#"{"speed": 11}"#,
             "[]",
             "",

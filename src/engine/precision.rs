@@ -17,6 +17,12 @@ pub enum Precision {
 }
 
 impl Precision {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Precision::Fp32, Precision::Fp16, Precision::Int8]
+            .into_iter()
+            .find(|precision| precision.name() == text)
+    }
+
     /// As it is written in options.
     pub fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@
 use super::embedder::Embedder;
 use super::find::{self, Place};
 use super::process::{lock, state};
-use super::{registry, runtime};
+use super::{prepare, registry, runtime};
 use crate::{COMMIT, VERSION};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -57,6 +57,8 @@ fn loaded_report(model: &Embedder) -> Value {
         "query_instruction": config.query_instruction,
         "device": { "asked": model.device().name(), "got": "cpu" },
         "precision": model.precision().name(),
+        "passes": prepare::describe(model.passes()),
+        "graph_cache": model.graph_cache().unwrap_or("off"),
         "threads": model.threads(),
         "batch_tokens": model.batch_tokens(),
         "overflow": format!("{:?}", model.overflow()).to_lowercase(),

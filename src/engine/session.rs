@@ -1,16 +1,19 @@
 //! One graph in the runtime: loads it, checks that it is a text encoder, runs batches.
 
-use super::config::ModelConfig;
+use super::graph::file::{self, Source};
+use super::graph::model::kind;
+use super::graph::{self, pool::OUTPUT};
 use super::pooling::{Pooling, pool};
-use super::precision::{Precision, is_quantised};
 use super::queue::{Runner, Vectors};
 use super::runtime;
 use crate::error::{Error, Result};
 use half::f16;
-use ndarray::{Array2, ArrayView3, Ix3};
-use ort::session::builder::SessionBuilder;
+use ndarray::{Array2, ArrayView3, Ix2, Ix3};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{OutputSelector, RunOptions, Session as OrtSession};
-use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
+use ort::value::{DynValue, Outlet, Tensor, TensorElementType, TensorRef, ValueType};
+use prost::Message;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,59 +21,102 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Session {
     inner: OrtSession,
     output: String,
+    pools: bool,
+    half: bool,
     has_type_ids: bool,
     dims: usize,
     pooling: Pooling,
     runs: Arc<AtomicU64>,
-    precision: Precision,
+}
+
+/// What is to be loaded.
+#[derive(Clone, Copy)]
+pub enum Graph<'g> {
+    /// A file, as it is.
+    File(&'g Path),
+    /// A graph in memory, to be used.
+    Prepared(&'g Source),
+    /// A graph in memory, to be run once: loaded quickly, with its weights mapped and nothing optimised.
+    Probed(&'g Source),
+}
+
+/// How a graph is to be loaded.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    /// Threads of one run.
+    pub threads: usize,
+    /// Dimensions of a vector.
+    pub dims: usize,
+    /// How vectors are pooled, where the graph does not.
+    pub pooling: Pooling,
 }
 
 /// The inputs of a BERT-like encoder, all int64 `[batch, tokens]`.
 const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
 
 /// Names that exporters give to the hidden states of the last layer.
-const OUTPUTS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
+pub const OUTPUTS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
 
 /// After a run of more padded tokens than this the runtime gives its scratch memory back: it would
 /// keep the peak otherwise.
 const SHRINK_ABOVE: usize = 2048;
 
 impl Session {
-    /// Loads the graph of a model folder.
+    /// Loads a graph.
     ///
     /// # Errors
-    /// No runtime, a file that it refuses, inputs or outputs that are no text encoder's.
-    pub fn load(config: &ModelConfig, threads: usize) -> Result<Self> {
+    /// No runtime, a graph that it refuses, inputs or outputs that are no text encoder's.
+    pub fn open(graph: Graph<'_>, settings: &Settings) -> Result<Self> {
         let runtime = runtime::get()?;
-        let path = config.onnx.display();
-        let inner = build(runtime, config, threads).map_err(|e| {
-            Error::invalid(format!(
-                "{path} cannot be loaded: {}; the file may be damaged or incomplete: get it again",
-                runtime::message(&e)
-            ))
-        })?;
-        check_inputs(inner.inputs()).map_err(|e| e.at(&path))?;
-        let (output, half) =
-            choose_output(inner.outputs(), config.dims).map_err(|e| e.at(&path))?;
-        let precision = match (is_quantised(&config.onnx), half) {
-            (true, _) => Precision::Int8,
-            (false, true) => Precision::Fp16,
-            (false, false) => Precision::Fp32,
+        let said = |e: &ort::Error| runtime::message(e);
+        let inner = match graph {
+            Graph::File(path) => builder(runtime, settings)
+                .and_then(|mut builder| builder.commit_from_file(path))
+                .map_err(|e| {
+                    Error::invalid(format!(
+                        "{} cannot be loaded: {}; the file may be damaged or incomplete: get it again",
+                        path.display(),
+                        said(&e)
+                    ))
+                })?,
+            Graph::Prepared(source) => {
+                let resident = resident(source)?;
+                prepared(runtime, settings, source, resident).map_err(|e| Error::invalid(said(&e)))?
+            }
+            Graph::Probed(source) => {
+                probed(runtime, settings, source).map_err(|e| Error::invalid(said(&e)))?
+            }
         };
+        let place = |e: Error| match graph {
+            Graph::File(path) => e.at(path.display()),
+            _ => e,
+        };
+        check_inputs(inner.inputs()).map_err(place)?;
+        let pools = inner.outputs().iter().any(|o| o.name() == OUTPUT);
+        let output = if pools {
+            OUTPUT.to_owned()
+        } else {
+            choose_output(inner.outputs(), settings.dims).map_err(place)?
+        };
+        let half = inner
+            .outputs()
+            .iter()
+            .any(|o| o.name() == output && is_half(o.dtype()));
         Ok(Session {
             has_type_ids: inner.inputs().iter().any(|i| i.name() == INPUTS[2]),
             inner,
             output,
-            dims: config.dims,
-            pooling: config.pooling,
-            precision,
+            half,
+            pools,
+            dims: settings.dims,
+            pooling: settings.pooling,
             runs: Arc::default(),
         })
     }
 
-    /// What the graph computes in.
-    pub fn precision(&self) -> Precision {
-        self.precision
+    /// Whether its output is float16.
+    pub fn gives_half(&self) -> bool {
+        self.half
     }
 
     /// Counts the runs of the graph.
@@ -112,18 +158,25 @@ impl Session {
         let value = outputs
             .remove(self.output.as_str())
             .expect("the one output that was asked for");
-        let half = matches!(
-            value.dtype(),
-            ValueType::Tensor {
-                ty: TensorElementType::Float16,
-                ..
-            }
-        );
-        Ok(if half {
-            Hidden::F16(value)
-        } else {
-            Hidden::F32(value)
+        Ok(match self.half {
+            _ if self.pools => Hidden::Vectors(value),
+            true => Hidden::F16(value),
+            false => Hidden::F32(value),
         })
+    }
+
+    /// The vectors of a graph that pools, checked to be those of this batch.
+    fn vectors(&self, value: &DynValue, texts: usize) -> Result<Array2<f32>> {
+        let array = value.try_extract_array::<f32>().map_err(|e| {
+            Error::invalid(format!("output {}: {}", self.output, runtime::message(&e)))
+        })?;
+        let shape = array.shape().to_vec();
+        match array.into_dimensionality::<Ix2>() {
+            Ok(view) if view.dim() == (texts, self.dims) => Ok(view.to_owned()),
+            _ => Err(Error::invalid(format!(
+                "the graph gave vectors of shape {shape:?}"
+            ))),
+        }
     }
 
     /// The hidden states, checked to be those of this batch.
@@ -143,10 +196,12 @@ impl Session {
     }
 }
 
-impl Runner for Session {
-    /// Runs one batch and pools it: L2-normalised vectors in the order of the texts.
-    fn run(&mut self, texts: &[&[i64]]) -> Result<Vectors> {
-        self.runs.fetch_add(1, Ordering::Relaxed);
+impl Session {
+    /// As [`Runner::run`], and not counted.
+    ///
+    /// # Errors
+    /// A failure of the runtime.
+    pub fn probe(&mut self, texts: &[&[i64]]) -> Result<Vectors> {
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
         let (ids, mask) = pad(texts);
         let rows = match self.infer(&ids, &mask)? {
@@ -156,6 +211,7 @@ impl Runner for Session {
             Hidden::F16(value) => {
                 pool::<f16>(self.view(&value, ids.dim())?, &lengths, self.pooling)
             }
+            Hidden::Vectors(value) => self.vectors(&value, texts.len())?,
         };
         Ok(rows
             .rows()
@@ -165,23 +221,105 @@ impl Runner for Session {
     }
 }
 
-/// Hidden states as the graph gives them.
+impl Runner for Session {
+    /// Runs one batch and pools it: L2-normalised vectors in the order of the texts.
+    fn run(&mut self, texts: &[&[i64]]) -> Result<Vectors> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        self.probe(texts)
+    }
+}
+
+/// What the graph gives.
 enum Hidden {
     F32(DynValue),
     F16(DynValue),
+    /// Pooled already.
+    Vectors(DynValue),
 }
 
-fn build(
-    runtime: &runtime::Runtime,
-    config: &ModelConfig,
-    threads: usize,
-) -> ort::Result<OrtSession> {
-    let mut builder: SessionBuilder = OrtSession::builder(&runtime.environment)?
-        .with_intra_threads(threads)?
+fn builder(runtime: &runtime::Runtime, settings: &Settings) -> ort::Result<SessionBuilder> {
+    Ok(OrtSession::builder(&runtime.environment)?
+        .with_intra_threads(settings.threads)?
         .with_inter_threads(1)?
         // The pool's threads stop spinning when a run ends: no busy core between calls.
-        .with_config_entry("session.force_spinning_stop", "1")?;
-    builder.commit_from_file(&config.onnx)
+        .with_config_entry("session.force_spinning_stop", "1")?)
+}
+
+/// Large tensors of a graph in memory are in the model's file: this says in which folder that is.
+const FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
+fn in_memory(
+    runtime: &runtime::Runtime,
+    settings: &Settings,
+    source: &Source,
+) -> ort::Result<SessionBuilder> {
+    let folder = source.folder.to_string_lossy();
+    Ok(builder(runtime, settings)?.with_config_entry(FOLDER, folder)?)
+}
+
+fn prepared(
+    runtime: &runtime::Runtime,
+    settings: &Settings,
+    source: &Source,
+    resident: Vec<(String, DynValue)>,
+) -> ort::Result<OrtSession> {
+    let mut builder = in_memory(runtime, settings, source)?;
+    for (name, value) in resident {
+        builder = builder.with_initializer(name, value)?;
+    }
+    builder.commit_from_memory(&source.model.encode_to_vec())
+}
+
+fn probed(
+    runtime: &runtime::Runtime,
+    settings: &Settings,
+    source: &Source,
+) -> ort::Result<OrtSession> {
+    in_memory(runtime, settings, source)?
+        .with_optimization_level(GraphOptimizationLevel::Disable)?
+        .with_prepacking(false)?
+        .commit_from_memory(&source.model.encode_to_vec())
+}
+
+/// Tensors that the runtime is to use where they are, in memory of ours.
+fn resident(source: &Source) -> Result<Vec<(String, DynValue)>> {
+    let read = |tensor| {
+        let value = value_of(tensor, source)?;
+        Ok((tensor.name().to_owned(), value))
+    };
+    graph::resident(&source.model)
+        .into_iter()
+        .map(read)
+        .collect()
+}
+
+fn value_of(tensor: &graph::model::Tensor, source: &Source) -> Result<DynValue> {
+    let (dims, folder) = (tensor.dims.clone(), source.folder.as_path());
+    let value = match tensor.data_type() {
+        kind::FLOAT => {
+            Tensor::from_array((dims, file::floats(tensor, folder)?)).map(Tensor::into_dyn)
+        }
+        kind::FLOAT16 => {
+            Tensor::from_array((dims, file::halves(tensor, folder)?)).map(Tensor::into_dyn)
+        }
+        kind::UINT8 => {
+            Tensor::from_array((dims, file::bytes(tensor, folder)?)).map(Tensor::into_dyn)
+        }
+        kind::INT8 => {
+            let signed: Vec<i8> = file::bytes(tensor, folder)?
+                .iter()
+                .map(|&b| b as i8)
+                .collect();
+            Tensor::from_array((dims, signed)).map(Tensor::into_dyn)
+        }
+        other => {
+            return Err(Error::invalid(format!(
+                "tensor {} is of kind {other}",
+                tensor.name()
+            )));
+        }
+    };
+    value.map_err(|e| Error::invalid(runtime::message(&e)))
 }
 
 /// `[texts, longest]` ids and mask. Padding is masked, so its id does not matter; the mask of a
@@ -197,6 +335,11 @@ fn pad(texts: &[&[i64]]) -> (Array2<i64>, Array2<i64>) {
         }
     }
     (ids, mask)
+}
+
+fn is_half(value: &ValueType) -> bool {
+    let half = TensorElementType::Float16;
+    matches!(value, ValueType::Tensor { ty, .. } if *ty == half)
 }
 
 fn check_inputs(inputs: &[Outlet]) -> Result<()> {
@@ -227,8 +370,8 @@ fn check_inputs(inputs: &[Outlet]) -> Result<()> {
     Ok(())
 }
 
-/// The output that holds the hidden states, by name, else the only one; and whether it is fp16.
-fn choose_output(outputs: &[Outlet], dims: usize) -> Result<(String, bool)> {
+/// The output that holds the hidden states, by name, else the only one.
+fn choose_output(outputs: &[Outlet], dims: usize) -> Result<String> {
     let by_name = OUTPUTS
         .iter()
         .find_map(|&name| outputs.iter().find(|o| o.name() == name));
@@ -252,8 +395,7 @@ fn choose_output(outputs: &[Outlet], dims: usize) -> Result<(String, bool)> {
         return Err(wrong_shape(output.name(), &format!("{shape:?}"), dims));
     }
     match ty {
-        TensorElementType::Float32 => Ok((output.name().to_owned(), false)),
-        TensorElementType::Float16 => Ok((output.name().to_owned(), true)),
+        TensorElementType::Float32 | TensorElementType::Float16 => Ok(output.name().to_owned()),
         other => Err(Error::invalid(format!(
             "the graph's output {} is {other}, expected float32 or float16",
             output.name()
