@@ -86,7 +86,7 @@ const KNOWN: &str = "device ('auto' or 'cpu'), threads (1 to 1024), pooling ('cl
                      max_length (8 to the model's limit), query_instruction (text), \
                      overflow ('truncate' or 'error'), cache_mb (0 to 65536), batch_tokens (16 to 1048576), \
                      precision ('fp32', 'fp16' or 'int8'), \
-                     passes ('all', 'none' or a list of 'last_layer' and 'pool'), \
+                     passes ('all', 'none' or a list of 'attention', 'last_layer' and 'pool'), \
                      graph_cache ('off' or an absolute folder)";
 
 impl Options {

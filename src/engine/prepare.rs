@@ -101,7 +101,7 @@ impl Job<'_> {
         });
         let (source, hidden) = match known {
             Ok(known) => known,
-            Err(reason) => return self.as_it_is(None, &reason),
+            Err(reason) => return self.as_it_is(None, all_off(&reason)),
         };
         let precision = graph::precision(&source.model, hidden);
         let facts = Facts {
@@ -113,9 +113,9 @@ impl Job<'_> {
         };
         let making = self.precision_pass(precision)?;
         let mut asked: Vec<Pass> = self.switched().into_iter().chain(making).collect();
-        asked.sort_by_key(|pass| Pass::ORDER.iter().position(|p| p == pass));
+        sort(&mut asked, |&pass| pass);
         if asked.is_empty() {
-            return self.as_it_is(Some(precision), NOT_ASKED);
+            return self.as_it_is(Some(precision), all_off(NOT_ASKED));
         }
         let key = self.options.graph_cache.as_deref().map(|folder| {
             let key = self.key(source, &asked);
@@ -129,7 +129,7 @@ impl Job<'_> {
             Some(Ok((folder, key))) => {
                 match self.kept(source, folder, &key) {
                     Ok(built) => {
-                        return Ok(self.loaded(built, &asked, precision, Some("hit".into())));
+                        return Ok(self.loaded(built, precision, Some("hit".into())));
                     }
                     Err(reason) => state = Some(reason),
                 }
@@ -138,10 +138,7 @@ impl Job<'_> {
         }
         let built = match self.build(source, &facts, &asked) {
             Ok(built) => built,
-            Err(reason) if making.is_some() => {
-                return Err(self.no_precision(&reason));
-            }
-            Err(reason) => return self.as_it_is(Some(precision), &reason),
+            Err(off) => return self.as_it_is(Some(precision), off),
         };
         if let Some((folder, key)) = place {
             let entry = cache::Entry {
@@ -155,27 +152,14 @@ impl Job<'_> {
                 (Err(reason), _) => format!("not written: {reason}"),
             });
         }
-        Ok(self.loaded(built, &asked, precision, state))
+        Ok(self.loaded(built, precision, state))
     }
 
-    fn loaded(
-        &self,
-        built: Built,
-        asked: &[Pass],
-        file: Precision,
-        graph_cache: Option<String>,
-    ) -> Loaded {
-        let mut passes = built.passes;
-        for pass in Pass::SWITCHED {
-            if !asked.contains(&pass) {
-                let off = Some(NOT_ASKED.to_owned());
-                passes.push(PassReport { pass, off });
-            }
-        }
+    fn loaded(&self, built: Built, file: Precision, graph_cache: Option<String>) -> Loaded {
         Loaded {
             session: built.session,
             precision: self.options.precision.unwrap_or(file),
-            passes,
+            passes: complete(built.passes),
             graph_cache,
         }
     }
@@ -203,34 +187,33 @@ impl Job<'_> {
         }
     }
 
-    fn no_precision(&self, reason: &str) -> Error {
-        let wanted = self.options.precision.map_or("", Precision::name);
-        Error::invalid(format!(
-            "option precision is '{wanted}', which cannot be made of {}: {reason}",
-            self.path.display()
-        ))
-    }
-
-    /// The file's own graph, without passes.
-    fn as_it_is(&self, precision: Option<Precision>, reason: &str) -> Result<Loaded> {
+    /// The file's own graph, without passes, for the reasons given.
+    fn as_it_is(&self, precision: Option<Precision>, passes: Vec<PassReport>) -> Result<Loaded> {
         let session = Session::open(Graph::File(self.path), &self.settings)?;
-        let precision =
-            precision.unwrap_or_else(|| match (is_quantised(self.path), session.gives_half()) {
-                (true, _) => Precision::Int8,
-                (false, true) => Precision::Fp16,
-                (false, false) => Precision::Fp32,
-            });
-        if self.precision_pass(precision)?.is_some() {
-            return Err(self.no_precision(reason));
-        }
-        let off = |pass| PassReport {
-            pass,
-            off: Some(reason.to_owned()),
+        let seen = || match (is_quantised(self.path), session.gives_half()) {
+            (true, _) => Precision::Int8,
+            (false, true) => Precision::Fp16,
+            (false, false) => Precision::Fp32,
         };
+        let precision = precision.unwrap_or_else(seen);
+        if let Some(making) = self.precision_pass(precision)? {
+            let why = passes
+                .iter()
+                .find(|report| report.pass == making)
+                .or(passes.first());
+            let reason = why
+                .and_then(|report| report.off.as_deref())
+                .unwrap_or_default();
+            return Err(Error::invalid(format!(
+                "option precision is '{}', which cannot be made of {}: {reason}",
+                making.name(),
+                self.path.display()
+            )));
+        }
         Ok(Loaded {
             session,
             precision,
-            passes: Pass::SWITCHED.map(off).to_vec(),
+            passes: complete(passes),
             graph_cache: self
                 .options
                 .graph_cache
@@ -279,9 +262,12 @@ impl Job<'_> {
         source: &Source,
         facts: &Facts<'_>,
         asked: &[Pass],
-    ) -> std::result::Result<Built, String> {
-        let (changed, passes) = self.chain(source, facts, asked)?;
+    ) -> std::result::Result<Built, Vec<PassReport>> {
+        let (changed, passes) = self.chain(source, facts, asked);
         let on = on(&passes);
+        if on.is_empty() || passes.iter().any(is_failed_precision) {
+            return Err(passes);
+        }
         let switched: Vec<Pass> = on
             .iter()
             .copied()
@@ -289,7 +275,7 @@ impl Job<'_> {
             .collect();
         // Loose bounds for a precision must not hide a switched pass that does harm.
         let between = if switched.len() < on.len() && !switched.is_empty() {
-            Some(self.chain(source, facts, &switched)?.0)
+            Some(self.chain(source, facts, &switched).0)
         } else {
             None
         };
@@ -305,7 +291,7 @@ impl Job<'_> {
             let session = Session::open(Graph::Prepared(&changed), &self.settings);
             (reference.join(), session)
         });
-        let reference = reference.map_err(|_| "a panic in the self-check".to_owned())?;
+        let reference = reference.unwrap_or_else(|_| Err("a panic in the self-check".to_owned()));
         let session = session.map_err(|e| format!("ONNX Runtime refused the prepared graph: {e}"));
         let checked = reference.and_then(|reference| {
             let mut session = session?;
@@ -329,50 +315,46 @@ impl Job<'_> {
         source: &Source,
         facts: &Facts<'_>,
         asked: &[Pass],
-    ) -> std::result::Result<Built, String> {
-        let reference = self.probe(source)?;
+    ) -> std::result::Result<Built, Vec<PassReport>> {
+        let reference = self.probe(source).map_err(|reason| all_off(&reason))?;
         let (mut kept, mut dropped) = (Vec::new(), Vec::new());
-        let first = |pass: &&Pass| **pass == Pass::Pool;
-        let rest = asked.iter().filter(|pass| **pass != Pass::Pool);
         // `pool` first: `last_layer` works with it only.
-        for &pass in asked.iter().filter(first).chain(rest) {
+        let (first, rest): (Vec<Pass>, Vec<Pass>) = asked.iter().partition(|p| **p == Pass::Pool);
+        for pass in first.into_iter().chain(rest) {
             let mut tried = kept.clone();
             tried.push(pass);
-            tried.sort_by_key(|pass| Pass::ORDER.iter().position(|p| p == pass));
-            let outcome = self
-                .chain(source, facts, &tried)
-                .and_then(|(changed, passes)| {
-                    let off = passes
-                        .into_iter()
-                        .find(|r| r.pass == pass)
-                        .and_then(|r| r.off);
-                    if let Some(reason) = off {
-                        return Err(reason);
-                    }
-                    self.compare(&reference, &self.probe(&changed)?, facts, &tried)
-                });
-            match outcome {
-                Ok(()) => kept = tried,
-                Err(reason) if Pass::SWITCHED.contains(&pass) => {
-                    dropped.push(PassReport {
-                        pass,
-                        off: Some(reason),
-                    });
+            sort(&mut tried, |&pass| pass);
+            let (changed, passes) = self.chain(source, facts, &tried);
+            let off = match passes
+                .into_iter()
+                .find(|r| r.pass == pass)
+                .and_then(|r| r.off)
+            {
+                Some(reason) => Some(reason),
+                None => {
+                    let vectors = self.probe(&changed);
+                    vectors
+                        .and_then(|v| self.compare(&reference, &v, facts, &tried))
+                        .err()
                 }
-                Err(reason) => return Err(reason),
+            };
+            match off {
+                None => kept = tried,
+                off => dropped.push(PassReport { pass, off }),
             }
         }
-        if kept.is_empty() {
-            let reasons = dropped
-                .into_iter()
-                .filter_map(|r| Some(format!("{}: {}", r.pass.name(), r.off?)));
-            return Err(reasons.collect::<Vec<_>>().join("; "));
+        if kept.is_empty() || dropped.iter().any(is_failed_precision) {
+            return Err(dropped);
         }
-        let (changed, mut passes) = self.chain(source, facts, &kept)?;
-        let mut session = Session::open(Graph::Prepared(&changed), &self.settings)
-            .map_err(|e| format!("ONNX Runtime refused the prepared graph: {e}"))?;
-        let vectors = session.probe(&self.probe).map_err(|e| e.to_string())?;
-        self.compare(&reference, &vectors, facts, &kept)?;
+        let (changed, mut passes) = self.chain(source, facts, &kept);
+        let loaded = Session::open(Graph::Prepared(&changed), &self.settings)
+            .map_err(|e| format!("ONNX Runtime refused the prepared graph: {e}"))
+            .and_then(|mut session| {
+                let vectors = session.probe(&self.probe).map_err(|e| e.to_string())?;
+                self.compare(&reference, &vectors, facts, &kept)?;
+                Ok(session)
+            });
+        let session = loaded.map_err(|reason| all_off(&reason))?;
         passes.extend(dropped);
         Ok(Built {
             session,
@@ -381,13 +363,13 @@ impl Job<'_> {
         })
     }
 
-    /// The graph with every pass that fits; fails where none does.
+    /// The graph with every pass that fits, and what became of each.
     fn chain(
         &self,
         source: &Source,
         facts: &Facts<'_>,
         asked: &[Pass],
-    ) -> std::result::Result<(Source, Vec<PassReport>), String> {
+    ) -> (Source, Vec<PassReport>) {
         let mut changed = source.clone();
         let mut passes = Vec::new();
         for &pass in asked {
@@ -396,33 +378,24 @@ impl Job<'_> {
                     changed = next;
                     None
                 }
-                Err(reason) if Pass::SWITCHED.contains(&pass) => Some(reason),
-                Err(reason) => return Err(reason),
+                Err(reason) => Some(reason),
             };
             passes.push(PassReport { pass, off });
         }
         let on = on(&passes);
         if on.contains(&Pass::LastLayer) && !on.contains(&Pass::Pool) {
-            let rest: Vec<Pass> = asked
-                .iter()
-                .copied()
-                .filter(|&p| p != Pass::LastLayer)
-                .collect();
-            let (changed, mut passes) = self.chain(source, facts, &rest)?;
+            let mut rest = asked.to_vec();
+            rest.retain(|&pass| pass != Pass::LastLayer);
+            let (changed, mut passes) = self.chain(source, facts, &rest);
+            let off = Some("it needs pass pool".to_owned());
             passes.push(PassReport {
                 pass: Pass::LastLayer,
-                off: Some("it needs pass pool".to_owned()),
+                off,
             });
-            return Ok((changed, passes));
-        }
-        if on.is_empty() {
-            let reasons = passes
-                .iter()
-                .filter_map(|r| Some(format!("{}: {}", r.pass.name(), r.off.as_ref()?)));
-            return Err(reasons.collect::<Vec<_>>().join("; "));
+            return (changed, passes);
         }
         edit::prune(&mut changed.model);
-        Ok((changed, passes))
+        (changed, passes)
     }
 
     fn probe(&self, source: &Source) -> std::result::Result<Vectors, String> {
@@ -446,6 +419,36 @@ impl Job<'_> {
         let mut pairs = reference.iter().zip(vectors);
         pairs.try_for_each(|(a, b)| bound.check(a, b))
     }
+}
+
+/// Into the order in which passes are applied.
+fn sort<T>(items: &mut [T], pass: impl Fn(&T) -> Pass) {
+    items.sort_by_key(|item| Pass::ORDER.iter().position(|p| *p == pass(item)));
+}
+
+/// The same reason for every pass that can be switched.
+fn all_off(reason: &str) -> Vec<PassReport> {
+    let off = |pass| PassReport {
+        pass,
+        off: Some(reason.to_owned()),
+    };
+    Pass::SWITCHED.map(off).to_vec()
+}
+
+/// With those that were not asked for, in order.
+fn complete(mut passes: Vec<PassReport>) -> Vec<PassReport> {
+    for report in all_off(NOT_ASKED) {
+        if passes.iter().all(|other| other.pass != report.pass) {
+            passes.push(report);
+        }
+    }
+    sort(&mut passes, |report| report.pass);
+    passes
+}
+
+/// A precision cannot be left out as other passes can: it was asked for by name.
+fn is_failed_precision(report: &PassReport) -> bool {
+    report.off.is_some() && !Pass::SWITCHED.contains(&report.pass)
 }
 
 fn on(passes: &[PassReport]) -> Vec<Pass> {
@@ -475,3 +478,6 @@ fn cpu() -> String {
         std::env::consts::ARCH.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,11 @@ impl<'g> Index<'g> {
         }
     }
 
+    /// All nodes, in their order.
+    pub fn nodes(&self) -> &'g [Node] {
+        &self.model.body().node
+    }
+
     /// A node by its place.
     pub fn node(&self, i: usize) -> &'g Node {
         &self.model.body().node[i]

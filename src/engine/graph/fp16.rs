@@ -12,6 +12,9 @@ use std::collections::{HashMap, HashSet};
 
 const BOOL: i32 = 9;
 
+/// The operator that pass `attention` makes; it keeps its sums in single precision.
+const ATTENTION: &str = "MultiHeadAttention";
+
 /// Operators that are half where one of their operands is.
 const FOLLOWING: [&str; 14] = [
     "Add",
@@ -82,14 +85,14 @@ pub fn apply(source: &Source) -> Result<Model, String> {
 fn is_half(index: &Index<'_>, node: &Node, half: &HashSet<&str>) -> bool {
     let softmax = |i: &usize| index.node(*i).is("Softmax");
     let is_half = |value: &String| half.contains(value.as_str());
-    let table = || node.is("Gather") && index.weight(&node.input[0]).is_some();
+    let table = || node.is("Gather") && index.weight(node.arg(0)).is_some();
     let follows = || {
         FOLLOWING.iter().any(|op| node.is(op))
             && node.input.iter().any(is_half)
             // The mask is beyond the range of half precision.
             && !(node.is("Add") && index.takers(node.out()).iter().any(softmax))
     };
-    node.is("MatMul") || table() || follows()
+    node.is("MatMul") || node.op_type() == ATTENTION || table() || follows()
 }
 
 /// Collects what has to be added.
@@ -174,7 +177,7 @@ fn kinds(model: &Model) -> Result<HashMap<&str, i32>, String> {
         kinds.insert(tensor.name(), tensor.data_type());
     }
     for node in &body.node {
-        if !matches!(node.domain(), "" | "ai.onnx") {
+        if !matches!(node.domain(), "" | "ai.onnx") && node.op_type() != ATTENTION {
             return Err(format!("{} is no standard operator", node.op_type()));
         }
         let of_input = |k: usize| {

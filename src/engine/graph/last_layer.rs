@@ -136,7 +136,7 @@ impl<'g> Sliced<'g> {
             found.nodes.insert(i);
             for (k, tokens) in inputs {
                 found.uses.insert((i, k));
-                todo.push((index.node(i).input[k].as_str(), tokens));
+                todo.push((index.node(i).arg(k), tokens));
             }
         }
         (found, values.into_keys().collect())
@@ -183,7 +183,7 @@ impl<'g> Sliced<'g> {
     fn check_reshapes(&self, index: &Index<'_>) -> Result<(), String> {
         for &i in &self.nodes {
             let node = index.node(i);
-            if node.is("Reshape") && !self.follows(index, &node.input[1], node) {
+            if node.is("Reshape") && !self.follows(index, node.arg(1), node) {
                 return Err(format!("the shape of {} comes from elsewhere", node.out()));
             }
         }
@@ -216,7 +216,7 @@ impl<'g> Sliced<'g> {
                 return false;
             };
             if node.is("Shape") {
-                return node.input[0] == reshape.input[0];
+                return node.arg(0) == reshape.arg(0);
             }
             if !["Unsqueeze", "Gather", "Cast", "Identity"]
                 .iter()
@@ -224,7 +224,7 @@ impl<'g> Sliced<'g> {
             {
                 return false;
             }
-            value = &node.input[0];
+            value = node.arg(0);
         }
         false
     }
@@ -313,6 +313,8 @@ fn back(index: &Index<'_>, node: &Node, out: Tokens) -> Option<Vec<(usize, Token
             let rows = out.axis + 2 == out.rank;
             (rows || constant(right) && out.axis + 1 < out.rank).then(|| vec![(0, out)])
         }
+        // Queries one by one; keys and values whole.
+        "MultiHeadAttention" => (out.rank == 3 && out.axis == 1).then(|| vec![(0, out)]),
         "Softmax" => {
             // Before opset 13 the default axis was 1.
             let axis = node.int("axis")?;
@@ -337,7 +339,7 @@ fn back(index: &Index<'_>, node: &Node, out: Tokens) -> Option<Vec<(usize, Token
         }
         // [batch, tokens, heads x size] <-> [batch, tokens, heads, size]
         "Reshape" => {
-            let maker = index.maker(&node.input[0]).map(|i| index.node(i));
+            let maker = index.maker(node.arg(0)).map(|i| index.node(i));
             let perm = maker.filter(|n| n.is("Transpose"));
             let rank = match perm.and_then(|n| n.attribute("perm")) {
                 Some(perm) => perm.ints.len(),

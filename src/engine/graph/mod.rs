@@ -3,9 +3,10 @@
 //! they did.
 //!
 //! [`file`] reads a graph without its weights into a [`model`]; [`edit`] is what passes share;
-//! [`last_layer`], [`pool`], [`int8`] and [`fp16`] are the passes; [`bound`] says how far they may move a
+//! [`attention`], [`last_layer`], [`pool`], [`int8`] and [`fp16`] are the passes; [`bound`] says how far they may move a
 //! vector; [`cache`] keeps prepared graphs in a folder. May use `engine::pooling` and `engine::precision`; names no runtime.
 
+pub mod attention;
 pub mod bound;
 pub mod cache;
 pub mod edit;
@@ -27,6 +28,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pass {
+    /// See [`attention`].
+    Attention,
     /// See [`last_layer`].
     LastLayer,
     /// See [`pool`].
@@ -39,14 +42,21 @@ pub enum Pass {
 
 impl Pass {
     /// Those that can be switched by name; they change no vector beyond rounding.
-    pub const SWITCHED: [Pass; 2] = [Pass::LastLayer, Pass::Pool];
+    pub const SWITCHED: [Pass; 3] = [Pass::Attention, Pass::LastLayer, Pass::Pool];
 
     /// The order in which they are applied. Pooling comes last: it stays in single precision.
-    pub const ORDER: [Pass; 4] = [Pass::LastLayer, Pass::Int8, Pass::Fp16, Pass::Pool];
+    pub const ORDER: [Pass; 5] = [
+        Pass::Attention,
+        Pass::LastLayer,
+        Pass::Int8,
+        Pass::Fp16,
+        Pass::Pool,
+    ];
 
     /// As it is written in options.
     pub fn name(self) -> &'static str {
         match self {
+            Pass::Attention => "attention",
             Pass::LastLayer => "last_layer",
             Pass::Pool => "pool",
             Pass::Int8 => "int8",
@@ -94,6 +104,11 @@ pub fn apply(pass: Pass, source: &Source, facts: &Facts<'_>) -> Result<Source, S
         Pass::LastLayer if facts.precision == Precision::Int8 => {
             Err("an int8 graph is left as it is".to_owned())
         }
+        Pass::Attention if facts.precision != Precision::Fp32 => Err(format!(
+            "an {} graph is left as it is",
+            facts.precision.name()
+        )),
+        Pass::Attention => attention::apply(&source.model),
         Pass::LastLayer => last_layer::apply(&source.model, facts.hidden),
         Pass::Pool => pool::apply(&source.model, facts.hidden, facts.dims, facts.pooling),
         Pass::Int8 => int8::apply(source, facts.range),

@@ -232,6 +232,7 @@ pub mod kind {
     pub const FLOAT: i32 = 1;
     pub const UINT8: i32 = 2;
     pub const INT8: i32 = 3;
+    pub const INT32: i32 = 6;
     pub const INT64: i32 = 7;
     pub const FLOAT16: i32 = 10;
 }
@@ -284,6 +285,11 @@ impl Node {
     /// Whether it is this operator of the standard set.
     pub fn is(&self, op: &str) -> bool {
         self.op_type() == op && matches!(self.domain(), "" | "ai.onnx")
+    }
+
+    /// An input by its place; an input that is left out, or not there, is empty.
+    pub fn arg(&self, k: usize) -> &str {
+        self.input.get(k).map_or("", String::as_str)
     }
 
     /// Its first output, by which it is known here.
