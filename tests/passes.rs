@@ -333,7 +333,7 @@ fn inline(source: &mut Source) {
         if tensor.external().is_some() {
             let bytes = graph::file::bytes(tensor, &source.folder).unwrap();
             *tensor = edit::tensor(
-                &tensor.name().to_owned(),
+                tensor.name(),
                 tensor.data_type(),
                 &tensor.dims.clone(),
                 bytes,
