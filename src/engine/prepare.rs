@@ -117,42 +117,42 @@ impl Job<'_> {
         if asked.is_empty() {
             return self.as_it_is(Some(precision), all_off(NOT_ASKED));
         }
-        let key = self.options.graph_cache.as_deref().map(|folder| {
-            let key = self.key(source, &asked);
-            key.map(|key| (folder, key))
-        });
-        let mut state = None;
-        let mut place = None;
-        match key {
-            None => {}
-            Some(Err(reason)) => state = Some(format!("not used: {reason}")),
-            Some(Ok((folder, key))) => {
-                match self.kept(source, folder, &key) {
-                    Ok(built) => {
-                        return Ok(self.loaded(built, precision, Some("hit".into())));
-                    }
-                    Err(reason) => state = Some(reason),
-                }
-                place = Some((folder, key));
-            }
+        match self.through_cache(source, &facts, &asked) {
+            Ok((built, state)) => Ok(self.loaded(built, precision, state)),
+            Err(off) => self.as_it_is(Some(precision), off),
         }
-        let built = match self.build(source, &facts, &asked) {
-            Ok(built) => built,
-            Err(off) => return self.as_it_is(Some(precision), off),
+    }
+
+    /// A graph that was kept, or one that is made and kept; and what to say of it.
+    fn through_cache(
+        &self,
+        source: &Source,
+        facts: &Facts<'_>,
+        asked: &[Pass],
+    ) -> std::result::Result<(Built, Option<String>), Vec<PassReport>> {
+        let make = || self.build(source, facts, asked);
+        let Some(folder) = self.options.graph_cache.as_deref() else {
+            return Ok((make()?, None));
         };
-        if let Some((folder, key)) = place {
-            let entry = cache::Entry {
-                passes: built.passes.clone(),
-                model: built.source.model.clone(),
-            };
-            let before = state.filter(|reason| reason != cache::NONE);
-            state = Some(match (cache::write(folder, &key, &entry), before) {
-                (Ok(()), None) => "written".to_owned(),
-                (Ok(()), Some(reason)) => format!("written anew: {reason}"),
-                (Err(reason), _) => format!("not written: {reason}"),
-            });
-        }
-        Ok(self.loaded(built, precision, state))
+        let key = match self.key(source, asked) {
+            Ok(key) => key,
+            Err(reason) => return Ok((make()?, Some(format!("not used: {reason}")))),
+        };
+        let before = match self.kept(source, folder, &key) {
+            Ok(built) => return Ok((built, Some("hit".to_owned()))),
+            Err(reason) => reason,
+        };
+        let built = make()?;
+        let entry = cache::Entry {
+            passes: built.passes.clone(),
+            model: built.source.model.clone(),
+        };
+        let state = match cache::write(folder, &key, &entry) {
+            Ok(()) if before == cache::NONE => "written".to_owned(),
+            Ok(()) => format!("written anew: {before}"),
+            Err(reason) => format!("not written: {reason}"),
+        };
+        Ok((built, Some(state)))
     }
 
     fn loaded(&self, built: Built, file: Precision, graph_cache: Option<String>) -> Loaded {
