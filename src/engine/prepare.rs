@@ -92,7 +92,7 @@ struct Built {
 impl Job<'_> {
     fn run(&self) -> Result<Loaded> {
         // The runtime's own trouble is no pass's.
-        runtime::get()?;
+        let runtime = runtime::get()?;
         let read = Source::read(self.path).map_err(|e| e.message().to_owned());
         let known = read.as_ref().map_err(Clone::clone).and_then(|source| {
             let hidden = edit::hidden_states(&source.model, &OUTPUTS);
@@ -112,6 +112,9 @@ impl Job<'_> {
             range: Range::of_this_cpu(),
         };
         let making = self.precision_pass(precision)?;
+        if let Err(reason) = runtime.takes_graphs_in_memory() {
+            return self.as_it_is(Some(precision), all_off(&reason));
+        }
         let mut asked: Vec<Pass> = self.switched().into_iter().chain(making).collect();
         sort(&mut asked, |&pass| pass);
         if asked.is_empty() {

@@ -23,6 +23,20 @@ pub struct Runtime {
 }
 
 impl Runtime {
+    /// Whether a graph in memory may have its tensors in the model's file.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn takes_graphs_in_memory(&self) -> std::result::Result<(), String> {
+        if minor(&self.version) >= FIRST_WITH_TENSOR_FOLDER {
+            return Ok(());
+        }
+        Err(format!(
+            "ONNX Runtime {} is older than 1.{FIRST_WITH_TENSOR_FOLDER}, which passes need",
+            self.version
+        ))
+    }
+
     /// Whether it reports usage over the network: `off`, or what the user's own
     /// `ORT_DISABLE_TELEMETRY` says where that is not `1`.
     pub fn telemetry(&self) -> String {
@@ -37,6 +51,9 @@ impl Runtime {
 
 /// From this minor version on the official builds report usage unless told not to.
 const FIRST_WITH_TELEMETRY: u32 = 29;
+
+/// From this minor version on a graph in memory can name a folder for its tensors (1.20 ignores it).
+const FIRST_WITH_TENSOR_FOLDER: u32 = 21;
 
 /// Inherited by forked children on purpose: ONNX Runtime allows one environment a process image.
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
