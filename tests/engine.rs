@@ -3,6 +3,7 @@
 
 mod common;
 
+use bge::engine::bulk::{Bulk, Row};
 use bge::engine::options::Options;
 use bge::engine::{Embedder, NeverStop, Role, Stop};
 use bge::{Error, Kind};
@@ -184,4 +185,89 @@ fn a_hundred_callers_of_a_missing_model_all_hear_why() {
         );
     }
     assert!(bge::engine::model("not-there").is_err());
+}
+
+/// Rows of some texts, of which one may be an error.
+fn rows(count: usize, wrong: Option<usize>) -> impl FnMut() -> bge::Result<Option<Row<usize>>> {
+    let thread = std::thread::current().id();
+    let mut at = 0;
+    move || {
+        assert_eq!(
+            std::thread::current().id(),
+            thread,
+            "rows are read on the caller's thread"
+        );
+        if Some(at) == wrong {
+            return Err(Error::invalid(format!("row {at}")));
+        }
+        let text = (at % 7 != 3).then(|| format!("text {} of a table", at % 50));
+        at += 1;
+        Ok((at <= count).then_some(Row {
+            key: at - 1,
+            text,
+            bytes: 20,
+        }))
+    }
+}
+
+fn take(overlaps: bool, count: usize, wrong: Option<usize>) -> (Vec<(usize, bool)>, Option<Error>) {
+    let model = std::sync::Arc::new(tiny("tiny-bert", &Options::default()));
+    let alone = embed(&model, "text 5 of a table");
+    let mut bulk = Bulk::new(model, usize::to_string).overlapping(overlaps);
+    let (mut source, mut taken) = (rows(count, wrong), Vec::new());
+    loop {
+        match bulk.next(&mut source, &NeverStop) {
+            Ok(Some(row)) => {
+                assert_eq!(row.text.is_some(), row.vector.is_some());
+                if row.text.as_deref() == Some("text 5 of a table") {
+                    assert!(difference(row.vector.as_deref().unwrap(), &alone) <= 1e-6);
+                }
+                taken.push((row.key, row.vector.is_some()));
+            }
+            Ok(None) => return (taken, None),
+            Err(e) => return (taken, Some(e)),
+        }
+    }
+}
+
+#[test]
+fn two_windows_in_flight_give_what_one_gives() {
+    for (count, wrong) in [
+        (0, None),
+        (63, None),
+        (320, None),
+        (1_500, None),
+        (3_000, None),
+        (3_000, Some(1_400)),
+    ] {
+        let (plain, both) = (take(false, count, wrong), take(true, count, wrong));
+        assert_eq!(plain, both, "{count} rows");
+        assert_eq!(both.1.is_some(), wrong.is_some());
+        let keys: Vec<usize> = both.0.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys, (0..keys.len()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn two_windows_in_flight_can_be_stopped() {
+    struct After(Cell<usize>);
+    impl Stop for After {
+        fn check(&self) -> bge::Result<()> {
+            self.0.set(self.0.get() + 1);
+            if self.0.get() > 12 {
+                Err(Error::new(Kind::Interrupted, "stop"))
+            } else {
+                Ok(())
+            }
+        }
+    }
+    let model = std::sync::Arc::new(tiny("tiny-bert", &Options::default()));
+    let mut bulk = Bulk::new(model, usize::to_string).overlapping(true);
+    let (mut source, stop) = (rows(100_000, None), After(Cell::new(0)));
+    let error = loop {
+        if let Err(e) = bulk.next(&mut source, &stop) {
+            break e;
+        }
+    };
+    assert_eq!(error.kind(), Kind::Interrupted);
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use bge::engine::config::ModelConfig;
+use bge::engine::device::{Device, GpuOptions};
 use bge::engine::find::Source as Folder;
 use bge::engine::graph::file::Source;
 use bge::engine::graph::int8::Range;
@@ -256,6 +257,8 @@ fn int8_for_cpus_without_vnni_stays_close_too() {
         threads: 2,
         dims: config.dims,
         pooling: Pooling::Cls,
+        device: Device::Cpu,
+        gpu: GpuOptions::default(),
     };
     let mut session = Session::open(Graph::Prepared(&changed), &settings).unwrap();
     let tokens = real(&Options::default());

@@ -1,13 +1,16 @@
 //! One loaded model: tokenizer, queue and cache behind "text in, vector out".
 
+use super::assignment::Nodes;
 use super::batch::{self, CPU_BATCH_TOKENS};
 use super::cache::{Cache, SharedVector};
 use super::check_text_size;
 use super::chunks::{self, Chunk, Passages};
 use super::config::ModelConfig;
+use super::device::{self, Device};
 use super::find::Source;
 use super::graph::PassReport;
-use super::options::{Device, Options, Overflow};
+use super::native;
+use super::options::{Options, Overflow};
 use super::precision::Precision;
 use super::prepare;
 use super::queue::Queue;
@@ -34,9 +37,8 @@ pub struct Embedder {
     name: String,
     config: ModelConfig,
     overflow: Overflow,
-    device: Device,
+    device: Running,
     threads: usize,
-    batch_tokens: usize,
     precision: Precision,
     passes: Vec<PassReport>,
     graph_cache: Option<String>,
@@ -44,6 +46,18 @@ pub struct Embedder {
     queue: Queue<Session>,
     cache: Cache,
     runs: Arc<AtomicU64>,
+}
+
+/// Where a model runs.
+pub struct Running {
+    /// What was asked for.
+    pub asked: Device,
+    /// What it got.
+    pub got: Device,
+    /// Why `auto` did not get a GPU, in the runtime's words.
+    pub reason: Option<String>,
+    /// How many nodes which provider runs; `None`: not told by this runtime.
+    pub nodes: Option<Nodes>,
 }
 
 const CACHE_MB: u64 = 64;
@@ -71,14 +85,21 @@ impl Embedder {
             let probe = probe.into_iter().collect::<Result<Vec<_>>>()?;
             let loaded = prepare::load(&config, options, threads, &probe)?;
             let (precision, runs) = (loaded.precision, loaded.session.runs());
-            let batch_tokens = options.batch_tokens.unwrap_or(CPU_BATCH_TOKENS);
+            let batch_tokens = options
+                .batch_tokens
+                .unwrap_or_else(|| batch_tokens(loaded.device, options, &config));
+            let device = Running {
+                asked: options.device,
+                got: loaded.device,
+                reason: loaded.device_reason,
+                nodes: loaded.session.nodes().cloned(),
+            };
             Ok(Embedder {
                 name: name.to_owned(),
                 config,
                 overflow: options.overflow,
-                device: options.device,
+                device,
                 threads,
-                batch_tokens,
                 precision,
                 passes: loaded.passes,
                 graph_cache: loaded.graph_cache,
@@ -145,7 +166,7 @@ impl Embedder {
         stop: &dyn Stop,
     ) -> Result<Vec<SharedVector>> {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-        let plan = batch::plan(&lengths, self.batch_tokens);
+        let plan = batch::plan(&lengths, self.queue.budget());
         let mut vectors: Vec<Option<SharedVector>> = vec![None; ids.len()];
         for range in plan.batches {
             stop.check()?;
@@ -280,14 +301,14 @@ impl Embedder {
         self.graph_cache.as_deref()
     }
 
-    /// The device asked for.
-    pub fn device(&self) -> Device {
-        self.device
+    /// The device asked for, and the one it got.
+    pub fn device(&self) -> &Running {
+        &self.device
     }
 
-    /// Padded tokens in one run.
+    /// Padded tokens in one run: as loaded, less where memory ran out.
     pub fn batch_tokens(&self) -> usize {
-        self.batch_tokens
+        self.queue.budget()
     }
 
     /// What happens to a text that is too long.
@@ -329,6 +350,17 @@ fn configure(source: &Source, options: &Options) -> Result<ModelConfig> {
         config.max_length = wanted;
     }
     Ok(config)
+}
+
+/// Padded tokens in one run, where the options do not say.
+fn batch_tokens(device: Device, options: &Options, config: &ModelConfig) -> usize {
+    if !device.is_gpu() {
+        return CPU_BATCH_TOKENS;
+    }
+    let allowed = options.gpu.mem_mb.map(|mb| mb << 20);
+    let there = native::cuda_memory(device.number());
+    let memory = [allowed, there].into_iter().flatten().min();
+    device::gpu_batch_tokens(memory, config.dims, config.max_length)
 }
 
 /// A loaded model, shared.

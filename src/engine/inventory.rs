@@ -18,7 +18,7 @@ pub struct Model {
     pub max_length: Option<usize>,
     pub pooling: Option<Pooling>,
     /// Where it runs; only of a loaded one.
-    pub device: Option<&'static str>,
+    pub device: Option<String>,
     /// What its graph computes in; only of a loaded one.
     pub precision: Option<&'static str>,
     /// The revision it was fetched at, where the folder says so.
@@ -49,7 +49,7 @@ pub fn models() -> Vec<Model> {
 fn loaded(model: &Embedder) -> Model {
     Model {
         loaded: true,
-        device: Some("cpu"),
+        device: Some(model.device().got.name()),
         precision: Some(model.precision().name()),
         ..describe(
             model.name().to_owned(),

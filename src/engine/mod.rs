@@ -11,12 +11,14 @@
 //!    their runs.
 //! 3. [`session`] runs a batch in the one ONNX [`runtime`] and [`pooling`] makes vectors of it, where
 //!    the graph does not: [`prepare`] loads it, changed by the passes in [`graph`].
+//!    [`device`] is where it may run, [`providers`] how the runtime calls that, `assignment` what it really does.
 //!
 //! [`chunks`] cuts a text that is too long into passages, at `borders`. [`stop`] is how long work asks
 //! whether to go on. [`process`] holds all process-wide state, so that a forked child never touches
 //! its parent's. `native` has the few calls to the operating system. [`report`] is the doctor behind
 //! `bge_info`, [`inventory`] the list behind `bge_models`.
 
+mod assignment;
 pub mod batch;
 mod borders;
 pub mod bulk;
@@ -24,6 +26,7 @@ pub mod cache;
 pub mod catalog;
 pub mod chunks;
 pub mod config;
+pub mod device;
 mod elf;
 pub mod embedder;
 pub mod find;
@@ -35,6 +38,7 @@ pub mod pooling;
 pub mod precision;
 pub mod prepare;
 pub(crate) mod process;
+pub mod providers;
 pub mod queue;
 pub mod registry;
 pub mod report;

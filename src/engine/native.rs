@@ -89,6 +89,27 @@ pub struct RuntimeLibrary {
     pub version: String,
     /// The file, also where the system's loader found it by a bare name.
     pub path: PathBuf,
+    get_api: unsafe extern "C" fn(u32) -> *const c_void,
+}
+
+/// The runtime's table of functions.
+pub struct ApiTable(*const c_void);
+
+// SAFETY: the table is constant and lives as long as the runtime, which is kept to the end.
+unsafe impl Send for ApiTable {}
+// SAFETY: as above.
+unsafe impl Sync for ApiTable {}
+
+impl ApiTable {
+    /// The function in a slot.
+    ///
+    /// # Safety
+    /// The table has the slot, and `F` is the type of the function pointer there.
+    pub unsafe fn slot<F: Copy>(&self, slot: usize) -> F {
+        const { assert!(size_of::<F>() == size_of::<*const c_void>()) };
+        // SAFETY: the caller vouches for slot and type; the table is an array of pointers.
+        unsafe { self.0.cast::<*const c_void>().add(slot).cast::<F>().read() }
+    }
 }
 
 impl RuntimeLibrary {
@@ -110,7 +131,7 @@ impl RuntimeLibrary {
         })?;
         // SAFETY: `OrtGetApiBase` has had this type since ONNX Runtime 1.0; the pointer it returns
         // is static, and its first two members are part of the frozen interface.
-        let (version, found) = unsafe {
+        let (version, found, get_api) = unsafe {
             let base = library.get::<unsafe extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase\0");
             let base = base.map_err(|_| {
                 Error::invalid(format!(
@@ -126,20 +147,57 @@ impl RuntimeLibrary {
             let version = CStr::from_ptr(((*base).get_version)())
                 .to_string_lossy()
                 .into_owned();
-            (version, found)
+            (version, found, (*base).get_api)
         };
         let path = found.unwrap_or_else(|| path.to_path_buf());
         Ok(RuntimeLibrary {
             library,
             version,
             path,
+            get_api,
         })
+    }
+
+    /// The table of functions of an API version that this library has: one that is older would print
+    /// to the host's stderr.
+    pub fn api(&self, version: u32) -> Option<ApiTable> {
+        // SAFETY: `get_api` is part of the frozen interface; for a version it lacks it gives null.
+        let table = unsafe { (self.get_api)(version) };
+        (!table.is_null()).then_some(ApiTable(table))
     }
 
     /// Leaves it open to the end of the process: its threads may run that long.
     pub fn keep(self) -> String {
         std::mem::forget(self.library);
         self.version
+    }
+}
+
+/// The memory of an NVIDIA GPU in bytes, from its driver; `None` where there is no driver or no such GPU.
+pub fn cuda_memory(number: u32) -> Option<u64> {
+    let driver = if cfg!(windows) {
+        "nvcuda.dll"
+    } else {
+        "libcuda.so.1"
+    };
+    cuda_memory_by(Path::new(driver), number)
+}
+
+fn cuda_memory_by(driver: &Path, number: u32) -> Option<u64> {
+    type Init = unsafe extern "system" fn(u32) -> i32;
+    type Get = unsafe extern "system" fn(*mut i32, i32) -> i32;
+    type Memory = unsafe extern "system" fn(*mut usize, i32) -> i32;
+    // SAFETY: opening the driver runs its initialisers, as the CUDA provider has done before; the
+    // functions have had these types since CUDA 3.2, fill their outputs and give 0, or do not.
+    unsafe {
+        let driver = libloading::Library::new(driver).ok()?;
+        let (mut device, mut bytes) = (0, 0);
+        let found = driver.get::<Init>(b"cuInit\0").ok()?(0) == 0
+            && driver.get::<Get>(b"cuDeviceGet\0").ok()?(&raw mut device, number as i32) == 0
+            && driver.get::<Memory>(b"cuDeviceTotalMem_v2\0").ok()?(&raw mut bytes, device) == 0;
+        // Other libraries hold on to the driver: closing it here must not end it.
+        std::mem::forget(driver);
+        found.then_some(bytes as u64)
     }
 }
 
@@ -185,5 +243,39 @@ impl<T: Send + Sync> PerProcess<T> {
                 drop(unsafe { Box::from_raw(fresh) });
             }
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Compiled from C, so that the calls are tried without a GPU.
+    fn fake_driver(folder: &Path) -> Option<PathBuf> {
+        let (source, driver) = (folder.join("cuda.c"), folder.join("libfakecuda.so"));
+        let code = "int cuInit(unsigned f) { return f; }
+            int cuDeviceGet(int *d, int n) { *d = n + 40; return n < 2 ? 0 : 101; }
+            int cuDeviceTotalMem_v2(unsigned long *b, int d) { *b = d == 41 ? 85899345920ul : 7; return 0; }";
+        std::fs::write(&source, code).unwrap();
+        let compiler = std::process::Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .args([&driver, &source])
+            .status();
+        compiler
+            .is_ok_and(|status| status.success())
+            .then_some(driver)
+    }
+
+    #[test]
+    fn the_memory_of_a_gpu_comes_from_its_driver() {
+        assert_eq!(cuda_memory_by(Path::new("libno-such-driver.so"), 0), None);
+        assert_eq!(cuda_memory_by(Path::new("libc.so.6"), 0), None);
+        let folder = std::env::temp_dir().join(format!("bge-driver-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        if let Some(driver) = fake_driver(&folder) {
+            assert_eq!(cuda_memory_by(&driver, 1), Some(80 << 30));
+            assert_eq!(cuda_memory_by(&driver, 7), None);
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 //! Every field left at its default asks for the model's own value. Options that change vectors have
 //! no environment variable: what a text's vector is must not depend on who starts the process.
 
+use super::device::{self, ArenaExtend, Device, GpuOptions};
 use super::graph::Pass;
 use super::pooling::Pooling;
 use super::precision::Precision;
@@ -37,6 +38,8 @@ pub struct Options {
     pub graph_cache: Option<PathBuf>,
     /// The device asked for; default `auto`.
     pub device: Device,
+    /// What a GPU is to be told.
+    pub gpu: GpuOptions,
 }
 
 /// What happens to a text that is longer than the model reads.
@@ -49,45 +52,28 @@ pub enum Overflow {
     Error,
 }
 
-/// Where a model runs. (Other devices come with GPU execution.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Device {
-    /// Whatever is best and there.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-}
-
-impl Device {
-    /// As it is written in options.
-    pub fn name(self) -> &'static str {
-        match self {
-            Device::Auto => "auto",
-            Device::Cpu => "cpu",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Device::Auto, Device::Cpu]
-            .into_iter()
-            .find(|device| device.name() == text)
-    }
-}
-
 /// Bounds that do not depend on the model. (`max_length` is checked again against the model.)
 const THREADS: RangeInclusive<u64> = 1..=1024;
 const MAX_LENGTH: RangeInclusive<u64> = 8..=1 << 20;
 const CACHE_MB: RangeInclusive<u64> = 0..=65_536;
 const BATCH_TOKENS: RangeInclusive<u64> = 16..=1 << 20;
 
+const GPU_MEM_MB: RangeInclusive<u64> = 64..=1 << 20;
+
 /// Every key, with what it takes.
-const KNOWN: &str = "device ('auto' or 'cpu'), threads (1 to 1024), pooling ('cls' or 'mean'), \
-                     max_length (8 to the model's limit), query_instruction (text), \
-                     overflow ('truncate' or 'error'), cache_mb (0 to 65536), batch_tokens (16 to 1048576), \
-                     precision ('fp32', 'fp16' or 'int8'), \
-                     passes ('all', 'none' or a list of 'attention', 'last_layer' and 'pool'), \
-                     graph_cache ('off' or an absolute folder)";
+fn known() -> String {
+    format!(
+        "device ({}), threads (1 to 1024), pooling ('cls' or 'mean'), \
+         max_length (8 to the model's limit), query_instruction (text), \
+         overflow ('truncate' or 'error'), cache_mb (0 to 65536), batch_tokens (16 to 1048576), \
+         precision ('fp32', 'fp16' or 'int8'), \
+         passes ('all', 'none' or a list of 'attention', 'last_layer' and 'pool'), \
+         graph_cache ('off' or an absolute folder); for GPUs gpu_mem_mb (64 to 1048576), \
+         arena_extend ('power_of_two' or 'requested'), tf32 (true or false), cuda_graph (false), \
+         trt_cache ('off' or an absolute folder)",
+        device::KNOWN
+    )
+}
 
 impl Options {
     /// Reads the JSON object of `bge_load`.
@@ -97,13 +83,15 @@ impl Options {
     pub fn from_json(json: &str) -> Result<Self> {
         let object: Map<String, Value> = serde_json::from_str(json).map_err(|e| {
             Error::invalid(format!(
-                "the options are not a JSON object ({e}); known are {KNOWN}"
+                "the options are not a JSON object ({e}); known are {}",
+                known()
             ))
         })?;
         let mut options = Options::default();
         for (key, value) in &object {
             options.set(key, value)?;
         }
+        options.check_gpu(&object)?;
         Ok(options)
     }
 
@@ -127,18 +115,56 @@ impl Options {
                 .and_then(Precision::parse)
                 .map(|p| self.precision = Some(p)),
             "passes" => passes(value).map(|p| self.passes = Some(p)),
-            "graph_cache" => graph_cache(value).map(|c| self.graph_cache = c),
+            "graph_cache" => folder(value).map(|c| self.graph_cache = c),
             "device" => value
                 .as_str()
                 .and_then(Device::parse)
                 .map(|d| self.device = d),
+            "gpu_mem_mb" => number(value, GPU_MEM_MB).map(|n| self.gpu.mem_mb = Some(n)),
+            "arena_extend" => arena_extend(value).map(|a| self.gpu.arena_extend = a),
+            "tf32" => value.as_bool().map(|on| self.gpu.tf32 = on),
+            "cuda_graph" if value == &Value::Bool(true) => {
+                return Err(Error::invalid(
+                    "option cuda_graph is true; a CUDA graph replays one shape of batch at fixed addresses, \
+                     and batches of texts have many: it is not supported, leave it out",
+                ));
+            }
+            "cuda_graph" => value.as_bool().map(|_| ()),
+            "trt_cache" => folder(value).map(|f| self.gpu.trt_cache = f),
             _ => {
                 return Err(Error::invalid(format!(
-                    "unknown option '{key}'; known are {KNOWN}"
+                    "unknown option '{key}'; known are {}",
+                    known()
                 )));
             }
         };
-        taken.ok_or_else(|| Error::invalid(format!("option {key} is {value}; known are {KNOWN}")))
+        taken.ok_or_else(|| {
+            Error::invalid(format!("option {key} is {value}; known are {}", known()))
+        })
+    }
+
+    /// An option that can have no effect is a mistake: whoever wrote it believes that a GPU is used.
+    fn check_gpu(&self, object: &Map<String, Value>) -> Result<()> {
+        let given = |key: &&&str| object.contains_key(**key);
+        let device = self.device.name();
+        if let Some(key) = GPU_KEYS.iter().find(given)
+            && self.device == Device::Cpu
+        {
+            return Err(Error::invalid(format!(
+                "option {key} is for GPUs, and device is '{device}'; leave it out, or ask for device 'auto' or 'cuda'"
+            )));
+        }
+        if self.gpu.trt_cache.is_some() && !matches!(self.device, Device::TensorRt(_)) {
+            return Err(Error::invalid(format!(
+                "option trt_cache is for device 'tensorrt', and device is '{device}'; leave it out"
+            )));
+        }
+        if self.precision == Some(Precision::Int8) && self.device.is_gpu() {
+            return Err(Error::invalid(format!(
+                "precision 'int8' is made for CPUs, and device is '{device}'; take 'fp16', or device 'cpu'"
+            )));
+        }
+        Ok(())
     }
 
     /// `BGE_DEVICE`, `BGE_THREADS` and `BGE_CACHE_MB`, for a model that was not given options.
@@ -189,8 +215,24 @@ fn passes(value: &Value) -> Option<Vec<Pass>> {
     }
 }
 
+const GPU_KEYS: [&str; 5] = [
+    "gpu_mem_mb",
+    "arena_extend",
+    "tf32",
+    "cuda_graph",
+    "trt_cache",
+];
+
+fn arena_extend(value: &Value) -> Option<ArenaExtend> {
+    match value.as_str()? {
+        "power_of_two" => Some(ArenaExtend::PowerOfTwo),
+        "requested" => Some(ArenaExtend::Requested),
+        _ => None,
+    }
+}
+
 /// A relative folder would depend on where the host happens to stand.
-fn graph_cache(value: &Value) -> Option<Option<PathBuf>> {
+fn folder(value: &Value) -> Option<Option<PathBuf>> {
     match value.as_str()? {
         "off" => Some(None),
         folder if Path::new(folder).is_absolute() => Some(Some(PathBuf::from(folder))),
@@ -222,6 +264,7 @@ mod tests {
                 passes: Some(vec![Pass::Pool]),
                 graph_cache: Some("/tmp/graphs".into()),
                 device: Device::Cpu,
+                gpu: GpuOptions::default(),
             }
         );
         assert_eq!(Options::from_json("{}").unwrap(), Options::default());
@@ -236,6 +279,41 @@ mod tests {
     }
 
     #[test]
+    fn options_of_gpus_are_read_and_kept_from_cpus() {
+        let json = r#"{"device": "tensorrt:1", "gpu_mem_mb": 2048, "arena_extend": "requested", "tf32": true,
+                       "cuda_graph": false, "trt_cache": "/tmp/engines"}"#;
+        let options = Options::from_json(json).unwrap();
+        assert_eq!(options.device, Device::TensorRt(Some(1)));
+        let wanted = GpuOptions {
+            mem_mb: Some(2048),
+            arena_extend: ArenaExtend::Requested,
+            tf32: true,
+            trt_cache: Some("/tmp/engines".into()),
+        };
+        assert_eq!(options.gpu, wanted);
+        // `auto` may get a GPU.
+        Options::from_json(r#"{"tf32": true}"#).unwrap();
+        let message = |json: &str| Options::from_json(json).unwrap_err().message().to_owned();
+        for key in GPU_KEYS.iter().filter(|key| **key != "trt_cache") {
+            let value = match *key {
+                "gpu_mem_mb" => "64",
+                "arena_extend" => "\"requested\"",
+                _ => "false",
+            };
+            let json = format!("{{\"device\": \"cpu\", \"{key}\": {value}}}");
+            assert!(
+                message(&json).starts_with(&format!("option {key} is for GPUs")),
+                "{json}"
+            );
+        }
+        assert!(
+            message(r#"{"trt_cache": "/x", "device": "cuda"}"#).contains("for device 'tensorrt'")
+        );
+        assert!(message(r#"{"cuda_graph": true}"#).contains("many: it is not supported"));
+        assert!(message(r#"{"precision": "int8", "device": "cuda"}"#).contains("made for CPUs"));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_and_what_is_known_listed() {
         for json in [
             r#"{"threads": 0}"#,
@@ -247,7 +325,13 @@ mod tests {
             r#"{"cache_mb": -1}"#,
             r#"{"batch_tokens": 15}"#,
             r#"{"max_length": 7}"#,
-            r#"{"device": "cuda"}"#,
+            r#"{"device": "gpu"}"#,
+            r#"{"device": "cuda:x"}"#,
+            r#"{"gpu_mem_mb": 63}"#,
+            r#"{"arena_extend": "never"}"#,
+            r#"{"tf32": 1}"#,
+            r#"{"cuda_graph": "yes"}"#,
+            r#"{"trt_cache": "engines"}"#,
             r#"{"precision": "fp64"}"#,
             r#"{"passes": "some"}"#,
             r#"{"passes": ["pool", "int8"]}"#,

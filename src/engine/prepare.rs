@@ -6,13 +6,16 @@
 //! prepared one is loaded in full: it costs little time and no memory that stays. A pass that changes
 //! the vectors is dropped. A graph from the cache was compared when it was made.
 
+use super::assignment::Nodes;
 use super::config::ModelConfig;
+use super::device::Device;
 use super::graph::bound::Bound;
 use super::graph::file::Source;
 use super::graph::int8::Range;
 use super::graph::{self, Facts, Pass, PassReport, cache, edit};
 use super::options::Options;
 use super::precision::{Precision, is_quantised};
+use super::providers;
 use super::queue::Vectors;
 use super::runtime;
 use super::session::{Graph, OUTPUTS, Session, Settings};
@@ -30,6 +33,10 @@ pub struct Loaded {
     pub passes: Vec<PassReport>,
     /// What the cache of graphs did; `None`: it is off.
     pub graph_cache: Option<String>,
+    /// Where it runs.
+    pub device: Device,
+    /// Why `auto` did not get a GPU.
+    pub device_reason: Option<String>,
 }
 
 /// Applies a pass; a parameter, so that tests can have wrong ones.
@@ -37,27 +44,51 @@ type Apply = fn(Pass, &Source, &Facts<'_>) -> std::result::Result<Source, String
 
 /// Loads the graph of a model folder. `probe` are the ids of some texts.
 ///
+/// `auto` takes the CPU wherever a GPU cannot be had, and keeps the reason.
+///
 /// # Errors
-/// No runtime, a file that it refuses, no text encoder, a precision that cannot be had.
+/// No runtime, a file that it refuses, no text encoder, a precision or a device that cannot be had.
 pub fn load(
     config: &ModelConfig,
     options: &Options,
     threads: usize,
     probe: &[Vec<i64>],
 ) -> Result<Loaded> {
-    let settings = Settings {
-        threads,
-        dims: config.dims,
-        pooling: config.pooling,
-    };
-    let job = Job {
+    // Its own trouble is no device's.
+    runtime::get()?;
+    let job = |device: Device| Job {
         path: &config.onnx,
         options,
-        settings,
+        settings: Settings {
+            threads,
+            dims: config.dims,
+            pooling: config.pooling,
+            device,
+            gpu: options.gpu.clone(),
+        },
         probe: probe.iter().map(Vec::as_slice).collect(),
         apply: graph::apply,
     };
-    job.run()
+    let reason = match options.device {
+        Device::Cpu => None,
+        Device::Auto => match Device::tried_first().map(|gpu| job(gpu).on_gpu()) {
+            Some(Ok(loaded)) => return Ok(loaded),
+            Some(Err(e)) => Some(e.message().to_owned()),
+            None => None,
+        },
+        gpu => {
+            return job(gpu.numbered()).on_gpu().map_err(|e| {
+                Error::invalid(format!(
+                    "device '{}' cannot be had: {} (see docs/GPU.md, or ask for 'auto' or 'cpu')",
+                    gpu.name(),
+                    e.message()
+                ))
+            });
+        }
+    };
+    let mut loaded = job(Device::Cpu).run()?;
+    loaded.device_reason = reason;
+    Ok(loaded)
 }
 
 /// What `bge_info` says of passes.
@@ -90,8 +121,51 @@ struct Built {
 }
 
 impl Job<'_> {
+    /// As [`Self::run`], and sees to it that the GPU really is used, works, and gives the CPU's vectors.
+    fn on_gpu(&self) -> Result<Loaded> {
+        let Settings { device, gpu, .. } = &self.settings;
+        let for_cpus = |precision| {
+            let auto = self.options.device == Device::Auto;
+            let int8 = auto && precision == Precision::Int8;
+            let message = "int8 is made for CPUs";
+            if int8 {
+                Err(Error::invalid(message))
+            } else {
+                Ok(())
+            }
+        };
+        self.options.precision.map_or(Ok(()), for_cpus)?;
+        providers::check(*device, gpu)?;
+        let mut loaded = self.run()?;
+        for_cpus(loaded.precision)?;
+        let provider = providers::name(*device);
+        let count = |nodes: &Nodes| nodes.get(provider).copied().unwrap_or_default();
+        if loaded
+            .session
+            .nodes()
+            .is_some_and(|nodes| count(nodes) == 0)
+        {
+            return Err(Error::invalid(format!(
+                "{provider} runs no node of this graph"
+            )));
+        }
+        let vectors = loaded.session.probe(&self.probe)?;
+        let cpu = Settings {
+            device: Device::Cpu,
+            ..self.settings.clone()
+        };
+        let reference = Session::open(Graph::File(self.path), &cpu)?.probe(&self.probe)?;
+        let rounds = gpu.tf32 || matches!(device, Device::TensorRt(_));
+        let bound = Bound::of_device(loaded.precision, rounds);
+        for (ours, theirs) in reference.iter().zip(&vectors) {
+            bound.near(ours, theirs).map_err(|found| {
+                Error::invalid(format!("its vectors are not those of the CPU: {found}"))
+            })?;
+        }
+        Ok(loaded)
+    }
+
     fn run(&self) -> Result<Loaded> {
-        // The runtime's own trouble is no pass's.
         let runtime = runtime::get()?;
         let read = Source::read(self.path).map_err(|e| e.message().to_owned());
         let known = read.as_ref().map_err(Clone::clone).and_then(|source| {
@@ -164,6 +238,8 @@ impl Job<'_> {
             precision: self.options.precision.unwrap_or(file),
             passes: complete(built.passes),
             graph_cache,
+            device: self.settings.device,
+            device_reason: None,
         }
     }
 
@@ -222,6 +298,8 @@ impl Job<'_> {
                 .graph_cache
                 .as_ref()
                 .map(|_| "not used: no pass is on".into()),
+            device: self.settings.device,
+            device_reason: None,
         })
     }
 
@@ -298,8 +376,7 @@ impl Job<'_> {
         let session = session.map_err(|e| format!("ONNX Runtime refused the prepared graph: {e}"));
         let checked = reference.and_then(|reference| {
             let mut session = session?;
-            let vectors = session.probe(&self.probe).map_err(|e| e.to_string())?;
-            self.compare(&reference, &vectors, facts, &on)?;
+            self.check(&mut session, &changed, &reference, facts, &on)?;
             Ok(session)
         });
         match checked {
@@ -353,8 +430,7 @@ impl Job<'_> {
         let loaded = Session::open(Graph::Prepared(&changed), &self.settings)
             .map_err(|e| format!("ONNX Runtime refused the prepared graph: {e}"))
             .and_then(|mut session| {
-                let vectors = session.probe(&self.probe).map_err(|e| e.to_string())?;
-                self.compare(&reference, &vectors, facts, &kept)?;
+                self.check(&mut session, &changed, &reference, facts, &kept)?;
                 Ok(session)
             });
         let session = loaded.map_err(|reason| all_off(&reason))?;
@@ -405,6 +481,24 @@ impl Job<'_> {
         let session = Session::open(Graph::Probed(source), &self.settings);
         let vectors = session.and_then(|mut session| session.probe(&self.probe));
         vectors.map_err(|e| format!("the self-check failed: {e}"))
+    }
+
+    /// Compares what a prepared graph gives. A GPU rounds in its own way, so there the passes are
+    /// compared on the CPU, and the GPU with the CPU afterwards.
+    fn check(
+        &self,
+        session: &mut Session,
+        changed: &Source,
+        reference: &Vectors,
+        facts: &Facts<'_>,
+        passes: &[Pass],
+    ) -> std::result::Result<(), String> {
+        let vectors = if self.settings.device.is_gpu() {
+            self.probe(changed)?
+        } else {
+            session.probe(&self.probe).map_err(|e| e.to_string())?
+        };
+        self.compare(reference, &vectors, facts, passes)
     }
 
     /// Whether vectors are those of the file's graph, as close as the passes allow.

@@ -5,15 +5,20 @@
 //! them together, hands out the results and goes its way; another waiting caller leads next. No
 //! thread of ours exists: all work is done on the callers' own.
 //!
+//! Where memory runs out, which on a GPU depends on who else uses it, a batch is run in two halves, and
+//! batches stay that small from then on.
+//!
 //! Callers do not disturb each other: a batch of several that fails is run again one by one, so an
 //! error reaches only the caller whose text it is; who is interrupted takes his job back.
 
 use super::cache::SharedVector;
+use super::device::is_out_of_memory;
 use super::process::lock;
 use super::stop::Stop;
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,7 +41,7 @@ pub struct Queue<R> {
     waiting: Mutex<Waiting>,
     turn: Condvar,
     arrived: Condvar,
-    budget: usize,
+    budget: AtomicUsize,
     joins: bool,
 }
 
@@ -71,9 +76,14 @@ impl<R: Runner> Queue<R> {
             waiting: Mutex::default(),
             turn: Condvar::new(),
             arrived: Condvar::new(),
-            budget,
+            budget: AtomicUsize::new(budget),
             joins,
         }
+    }
+
+    /// Padded tokens of one run: as it was told, less where memory ran out.
+    pub fn budget(&self) -> usize {
+        self.budget.load(Ordering::Relaxed)
     }
 
     /// The vector of one text, perhaps in one batch with those of other callers.
@@ -147,7 +157,7 @@ impl<R: Runner> Queue<R> {
             let gathered = self.arrived.wait_timeout_while(waiting, PATIENCE, few);
             waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let jobs = waiting.take_group(self.budget);
+        let jobs = waiting.take_group(self.budget());
         waiting.joined = jobs.len();
         drop(waiting);
         if !jobs.is_empty() {
@@ -159,13 +169,44 @@ impl<R: Runner> Queue<R> {
         waiting
     }
 
+    /// The vectors of a batch, run in as many parts as its memory wants.
+    fn run_fitting(&self, runner: &mut R, texts: &[&[i64]]) -> Result<Vectors> {
+        let width = texts.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        let tokens = width * texts.len();
+        let halves = |runner: &mut R| {
+            let (left, right) = texts.split_at(texts.len() / 2);
+            let mut vectors = self.run_fitting(runner, left)?;
+            vectors.extend(self.run_fitting(runner, right)?);
+            Ok(vectors)
+        };
+        // What was planned before memory ran out may be too large now.
+        if texts.len() > 1 && tokens > self.budget() {
+            return halves(runner);
+        }
+        match runner.run(texts) {
+            Err(e) if is_out_of_memory(e.message()) => {
+                if texts.len() > 1 {
+                    self.budget
+                        .fetch_min((tokens / 2).max(1), Ordering::Relaxed);
+                    return halves(runner);
+                }
+                Err(Error::invalid(format!(
+                    "one text of {tokens} tokens alone does not fit into the memory of the device; load the \
+                     model with a smaller max_length, as fp16, or on another device ({})",
+                    e.message()
+                )))
+            }
+            outcome => outcome,
+        }
+    }
+
     fn run_jobs(&self, jobs: &[Arc<Job>]) {
         let texts: Vec<&[i64]> = jobs
             .iter()
             .flat_map(|job| &job.texts)
             .map(Vec::as_slice)
             .collect();
-        let run = || lock(&self.runner).run(&texts);
+        let run = || self.run_fitting(&mut *lock(&self.runner), &texts);
         // A panic is an error like others: it must reach only the caller whose text brought it about.
         let outcome = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|_| Err(Error::internal("a panic while running a batch")));
@@ -221,7 +262,6 @@ mod tests {
     use super::*;
     use crate::engine::stop::NeverStop;
     use crate::error::Kind;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// Gives each text its first id as a vector; fails on 13, panics on 666; waits to be let go.
@@ -329,6 +369,59 @@ mod tests {
         let failed: Vec<bool> = outcomes.iter().map(Result::is_err).collect();
         assert_eq!(failed, [false, true, false]);
         assert!(!lock(&queue.waiting).running);
+    }
+
+    /// Has room for so many padded tokens; then says what ONNX Runtime says.
+    struct Small {
+        room: usize,
+        runs: Vec<(usize, bool)>,
+    }
+
+    impl Runner for Small {
+        fn run(&mut self, texts: &[&[i64]]) -> Result<Vectors> {
+            let width = texts.iter().map(|ids| ids.len()).max().unwrap();
+            let fits = width * texts.len() <= self.room;
+            self.runs.push((texts.len(), fits));
+            if !fits {
+                return Err(Error::invalid(
+                    "ONNX Runtime failed on a batch: Failed to allocate memory for requested buffer of size 1",
+                ));
+            }
+            Ok(texts.iter().map(|ids| vec![ids[0] as f32].into()).collect())
+        }
+    }
+
+    #[test]
+    fn where_memory_runs_out_batches_are_halved_and_stay_small() {
+        let runs = Vec::new();
+        let queue = Queue::new(Small { room: 10, runs }, 32, true);
+        let batch = || (0..16).map(|n| vec![n, 0]).collect::<Texts>();
+        let wanted: Vec<SharedVector> = (0..16).map(|n| vec![n as f32].into()).collect();
+        assert_eq!(queue.batch(batch(), &NeverStop).unwrap(), wanted);
+        assert_eq!(queue.budget(), 8);
+        let runs = |queue: &Queue<Small>| std::mem::take(&mut lock(&queue.runner).runs);
+        let first = runs(&queue);
+        // 32 tokens, then 16, then 8, which fit: two failures in all.
+        assert_eq!(first.iter().filter(|(_, fits)| !fits).count(), 2);
+        assert_eq!(queue.batch(batch(), &NeverStop).unwrap(), wanted);
+        // Nothing fails twice.
+        assert_eq!(runs(&queue), vec![(4, true); 4]);
+        // A text that does not fit alone is an error that says so; one that does is not disturbed.
+        let error = queue
+            .batch(vec![vec![1; 12], vec![2]], &NeverStop)
+            .unwrap_err();
+        assert!(
+            error
+                .message()
+                .starts_with("one text of 12 tokens alone does not fit"),
+            "{error}"
+        );
+        assert!(
+            error.message().contains("requested buffer of size 1"),
+            "{error}"
+        );
+        assert_eq!(*queue.one(vec![5; 9], &NeverStop).unwrap(), [5.0]);
+        assert!(queue.budget() <= 8);
     }
 
     #[test]

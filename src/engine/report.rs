@@ -2,7 +2,7 @@
 //!
 //! It reads state and looks at paths; it loads nothing.
 
-use super::embedder::Embedder;
+use super::embedder::{Embedder, Running};
 use super::find::{self, Place};
 use super::process::{lock, state};
 use super::{prepare, registry, runtime};
@@ -55,7 +55,7 @@ fn loaded_report(model: &Embedder) -> Value {
         "max_length": config.max_length,
         "pooling": config.pooling,
         "query_instruction": config.query_instruction,
-        "device": { "asked": model.device().name(), "got": "cpu" },
+        "device": device_report(model.device()),
         "precision": model.precision().name(),
         "passes": prepare::describe(model.passes()),
         "graph_cache": model.graph_cache().unwrap_or("off"),
@@ -70,6 +70,16 @@ fn loaded_report(model: &Embedder) -> Value {
             "bytes": cache.bytes,
             "capacity_bytes": cache.capacity,
         },
+    })
+}
+
+fn device_report(device: &Running) -> Value {
+    let nodes = device.nodes.as_ref();
+    json!({
+        "asked": device.asked.name(),
+        "got": device.got.name(),
+        "reason": device.reason,
+        "nodes": nodes.map_or(json!("not told by this runtime"), |nodes| json!(nodes)),
     })
 }
 

@@ -4,7 +4,7 @@
 //! so a forked child keeps using it.
 
 use super::process::{lock, state};
-use super::{elf, find, native};
+use super::{assignment, elf, find, native};
 use crate::error::{Error, Result};
 use once_cell::sync::OnceCell;
 use ort::environment::Environment;
@@ -20,6 +20,8 @@ pub struct Runtime {
     pub path: PathBuf,
     /// The library's version, such as `1.28.0`.
     pub version: String,
+    /// Its functions that `ort` does not offer; `None`: it is too old for them.
+    pub(super) api: Option<native::ApiTable>,
 }
 
 impl Runtime {
@@ -128,6 +130,9 @@ fn start() -> Result<Runtime> {
     })?;
     // `ort` would look for a bare name beside the host's program first: give it what was checked.
     let path = library.path.clone();
+    let api = (minor(&library.version) >= assignment::API)
+        .then(|| library.api(assignment::API))
+        .flatten();
     let version = library.keep();
     if minor(&version) >= FIRST_WITH_TELEMETRY {
         native::set_env_if_unset("ORT_DISABLE_TELEMETRY", "1");
@@ -156,6 +161,7 @@ fn start() -> Result<Runtime> {
         environment,
         path,
         version,
+        api,
     })
 }
 

@@ -1,9 +1,12 @@
 //! One graph in the runtime: loads it, checks that it is a text encoder, runs batches.
 
+use super::assignment::{self, Nodes};
+use super::device::{Device, GpuOptions};
 use super::graph::file::{self, Source};
 use super::graph::model::kind;
 use super::graph::{self, pool::OUTPUT};
 use super::pooling::{Pooling, pool};
+use super::providers;
 use super::queue::{Runner, Vectors};
 use super::runtime;
 use crate::error::{Error, Result};
@@ -26,6 +29,8 @@ pub struct Session {
     has_type_ids: bool,
     dims: usize,
     pooling: Pooling,
+    on_gpu: bool,
+    nodes: Option<Nodes>,
     runs: Arc<AtomicU64>,
 }
 
@@ -41,7 +46,7 @@ pub enum Graph<'g> {
 }
 
 /// How a graph is to be loaded.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Settings {
     /// Threads of one run.
     pub threads: usize,
@@ -49,6 +54,10 @@ pub struct Settings {
     pub dims: usize,
     /// How vectors are pooled, where the graph does not.
     pub pooling: Pooling,
+    /// Where it is to run; a graph that is only probed always runs on the CPU.
+    pub device: Device,
+    /// For a GPU.
+    pub gpu: GpuOptions,
 }
 
 /// The inputs of a BERT-like encoder, all int64 `[batch, tokens]`.
@@ -73,15 +82,23 @@ impl Session {
             Graph::File(path) => builder(runtime, settings)
                 .and_then(|mut builder| builder.commit_from_file(path))
                 .map_err(|e| {
-                    Error::invalid(format!(
-                        "{} cannot be loaded: {}; the file may be damaged or incomplete: get it again",
-                        path.display(),
-                        said(&e)
-                    ))
+                    let way_out = if settings.device.is_gpu() {
+                        ""
+                    } else {
+                        "; the file may be damaged or incomplete: get it again"
+                    };
+                    let path = path.display();
+                    Error::invalid(format!("{path} cannot be loaded: {}{way_out}", said(&e)))
                 })?,
             Graph::Prepared(source) => {
-                let resident = resident(source)?;
-                prepared(runtime, settings, source, resident).map_err(|e| Error::invalid(said(&e)))?
+                // The runtime would hand memory of ours to a GPU's kernels as it is.
+                let resident = if settings.device.is_gpu() {
+                    Vec::new()
+                } else {
+                    resident(source)?
+                };
+                prepared(runtime, settings, source, resident)
+                    .map_err(|e| Error::invalid(said(&e)))?
             }
             Graph::Probed(source) => {
                 probed(runtime, settings, source).map_err(|e| Error::invalid(said(&e)))?
@@ -104,6 +121,11 @@ impl Session {
             .any(|o| o.name() == output && is_half(o.dtype()));
         Ok(Session {
             has_type_ids: inner.inputs().iter().any(|i| i.name() == INPUTS[2]),
+            on_gpu: settings.device.is_gpu() && !matches!(graph, Graph::Probed(_)),
+            nodes: runtime
+                .api
+                .as_ref()
+                .and_then(|api| assignment::nodes(&inner, api)),
             inner,
             output,
             half,
@@ -119,13 +141,19 @@ impl Session {
         self.half
     }
 
+    /// How many nodes which provider runs; `None`: not told by this runtime.
+    pub fn nodes(&self) -> Option<&Nodes> {
+        self.nodes.as_ref()
+    }
+
     /// Counts the runs of the graph.
     pub fn runs(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.runs)
     }
 
     fn infer(&mut self, ids: &Array2<i64>, mask: &Array2<i64>) -> Result<Hidden> {
-        let shrink = ids.len() > SHRINK_ABOVE;
+        // A GPU's arena is kept: to fill it again would cost more than it saves.
+        let shrink = ids.len() > SHRINK_ABOVE && !self.on_gpu;
         self.run_graph(ids, mask, shrink).map_err(|e| {
             Error::invalid(format!(
                 "ONNX Runtime failed on a batch of {:?}: {}",
@@ -238,7 +266,16 @@ enum Hidden {
 }
 
 fn builder(runtime: &runtime::Runtime, settings: &Settings) -> ort::Result<SessionBuilder> {
+    let builder = plain(runtime, settings)?;
+    let providers = providers::of(settings.device, &settings.gpu);
+    Ok(builder.with_execution_providers(providers)?)
+}
+
+/// For the CPU.
+fn plain(runtime: &runtime::Runtime, settings: &Settings) -> ort::Result<SessionBuilder> {
     Ok(OrtSession::builder(&runtime.environment)?
+        // Runtimes that do not know it take no notice.
+        .with_config_entry(assignment::SETTING, "1")?
         .with_intra_threads(settings.threads)?
         .with_inter_threads(1)?
         // The pool's threads stop spinning when a run ends: no busy core between calls.
@@ -248,13 +285,9 @@ fn builder(runtime: &runtime::Runtime, settings: &Settings) -> ort::Result<Sessi
 /// Large tensors of a graph in memory are in the model's file: this says in which folder that is.
 const FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
-fn in_memory(
-    runtime: &runtime::Runtime,
-    settings: &Settings,
-    source: &Source,
-) -> ort::Result<SessionBuilder> {
+fn in_memory(builder: SessionBuilder, source: &Source) -> ort::Result<SessionBuilder> {
     let folder = source.folder.to_string_lossy();
-    Ok(builder(runtime, settings)?.with_config_entry(FOLDER, folder)?)
+    Ok(builder.with_config_entry(FOLDER, folder)?)
 }
 
 fn prepared(
@@ -263,7 +296,7 @@ fn prepared(
     source: &Source,
     resident: Vec<(String, DynValue)>,
 ) -> ort::Result<OrtSession> {
-    let mut builder = in_memory(runtime, settings, source)?;
+    let mut builder = in_memory(builder(runtime, settings)?, source)?;
     for (name, value) in resident {
         builder = builder.with_initializer(name, value)?;
     }
@@ -275,7 +308,7 @@ fn probed(
     settings: &Settings,
     source: &Source,
 ) -> ort::Result<OrtSession> {
-    in_memory(runtime, settings, source)?
+    in_memory(plain(runtime, settings)?, source)?
         .with_optimization_level(GraphOptimizationLevel::Disable)?
         .with_prepacking(false)?
         .commit_from_memory(&source.model.encode_to_vec())

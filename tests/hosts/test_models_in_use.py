@@ -203,7 +203,7 @@ def test_bge_cache_mb():
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
 def test_bge_device(device):
-    default(f"vector(); assert shown()['device'] == {{'asked': '{device}', 'got': 'cpu'}}", BGE_DEVICE=device)
+    default(f"vector(); assert (shown()['device']['asked'], shown()['device']['got']) == ('{device}', 'cpu')", BGE_DEVICE=device)
 
 
 def test_they_hold_for_the_default_model_by_its_own_name_too():

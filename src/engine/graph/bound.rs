@@ -29,9 +29,25 @@ impl Bound {
         }
     }
 
+    /// What a GPU may do: it adds in another order, and rounds more where it is allowed to.
+    pub fn of_device(precision: Precision, rounds: bool) -> Self {
+        match precision {
+            Precision::Fp32 if !rounds => Bound::Difference(5e-4),
+            Precision::Fp32 | Precision::Fp16 => Bound::Cosine(0.999),
+            Precision::Int8 => Bound::Cosine(0.98),
+        }
+    }
+
+    /// # Errors
+    /// That a pass did it, and how far apart they are.
+    pub fn check(self, a: &[f32], b: &[f32]) -> Result<(), String> {
+        self.near(a, b)
+            .map_err(|found| format!("it changes the vector of the probe text: {found}"))
+    }
+
     /// # Errors
     /// How far apart they are, if that is too far.
-    pub fn check(self, a: &[f32], b: &[f32]) -> Result<(), String> {
+    pub fn near(self, a: &[f32], b: &[f32]) -> Result<(), String> {
         let pairs = || a.iter().zip(b);
         let (fits, found) = match self {
             Bound::Difference(most) => {
@@ -54,7 +70,7 @@ impl Bound {
         if fits && a.len() == b.len() {
             Ok(())
         } else {
-            Err(format!("it changes the vector of the probe text: {found}"))
+            Err(found)
         }
     }
 }

@@ -17,6 +17,8 @@ fn load_with(apply: Apply, options: &Options) -> Result<Loaded> {
             threads: 1,
             dims: 32,
             pooling: Pooling::Cls,
+            device: Device::Cpu,
+            gpu: Default::default(),
         },
         probe: vec![&a, &b],
         apply,

@@ -60,7 +60,7 @@ impl Cursor for Rows {
             3 => number(row.dims.map(|n| n as u64)),
             4 => number(row.max_length.map(|n| n as u64)),
             5 => text(row.pooling.map(|p| p.name().to_owned())),
-            6 => text(row.device.map(str::to_owned)),
+            6 => text(row.device.clone()),
             7 => text(row.precision.map(str::to_owned)),
             8 => text(row.revision.clone()),
             _ => number(row.bytes),
