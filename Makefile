@@ -6,6 +6,8 @@
 MODEL ?= bge-small-en-v1.5
 # The newest official build of ONNX Runtime without telemetry; see docs/ARCHITECTURE.md.
 ORT ?= 1.28.0
+# Not empty: the library for NVIDIA GPUs. A target that is made without it brings the other one back.
+GPU ?=
 
 PYTHON := .venv/bin/python
 SOURCES := $(shell find src sql -type f 2>/dev/null) Cargo.toml Cargo.lock
@@ -19,7 +21,7 @@ export ORT_DISABLE_TELEMETRY := 1
 help:
 	@echo "make demo           set up everything and rank a help desk's articles by meaning"
 	@echo "make demo-packages  the same on Debian's package descriptions; QUERY='...'"
-	@echo "make build          dist/: the extension and ONNX Runtime; ORT=1.28.0"
+	@echo "make build          dist/: the extension and ONNX Runtime; ORT=1.28.0, GPU=1 for NVIDIA GPUs"
 	@echo "make model          dist/models/: a BGE model; MODEL=$(MODEL)"
 	@echo "make test           set up everything and run every test"
 	@echo "make bench          timings against ONNX Runtime's own Python API (some 20 minutes)"
@@ -39,7 +41,7 @@ dist/libbge.so: $(SOURCES)
 	@mv dist/libbge.so.new dist/libbge.so
 
 runtime: $(PYTHON)
-	@scripts/get_runtime.py --version $(ORT) --into dist --python $(PYTHON)
+	@scripts/get_runtime.py --version $(ORT) --into dist --python $(PYTHON) $(if $(GPU),--gpu)
 
 model:
 	@scripts/setup.sh python3

@@ -15,6 +15,8 @@ import pytest
 from setup_fakes import SCRIPTS, Scripts, executable, sha256
 
 LICENSES = {"licenses/onnxruntime/LICENSE": b"MIT", "licenses/onnxruntime/ThirdPartyNotices.txt": b"and others"}
+GPU = "onnxruntime-gpu"
+PROVIDERS = [f"libonnxruntime_providers_{name}.so" for name in ("cuda", "shared", "tensorrt")]
 
 
 class Runtime(Scripts):
@@ -26,20 +28,23 @@ class Runtime(Scripts):
         for version in ("1.28.0", "1.29.0"):
             self.make_wheel(version)
 
-    def make_wheel(self, version, leave_out=None, hash_of=None):
+    def make_wheel(self, version, leave_out=None, hash_of=None, package="onnxruntime"):
         """A wheel, and a requirements file with its hash or that of `hash_of`."""
-        wheel = self.wheels / f"onnxruntime-{version}-cp312-cp312-manylinux_2_28_{platform.machine()}.whl"
-        info = f"onnxruntime-{version}.dist-info"
+        name = package.replace("-", "_")
+        wheel = self.wheels / f"{name}-{version}-cp312-cp312-manylinux_2_28_{platform.machine()}.whl"
+        info = f"{name}-{version}.dist-info"
         members = {f"onnxruntime/capi/libonnxruntime.so.{version}": f"library {version}",
                    "onnxruntime/LICENSE": "MIT", "onnxruntime/ThirdPartyNotices.txt": "and others",
-                   f"{info}/METADATA": f"Metadata-Version: 2.1\nName: onnxruntime\nVersion: {version}\n",
+                   f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n",
                    f"{info}/WHEEL": "Wheel-Version: 1.0\n", f"{info}/RECORD": ""}
+        if package == GPU:
+            members.update({f"onnxruntime/capi/{name}": name for name in PROVIDERS})
         with zipfile.ZipFile(wheel, "w") as archive:
             for name, content in members.items():
                 if name != leave_out:
                     archive.writestr(name, content)
         hashed = sha256(hash_of or wheel.read_bytes())
-        self.requirements(version).write_text(f"onnxruntime=={version} --hash=sha256:{hashed}\n")
+        self.requirements(version).write_text(f"{package}=={version} --hash=sha256:{hashed}\n")
 
     def requirements(self, version):
         return self.tmp / f"requirements-{version}.txt"
@@ -166,6 +171,40 @@ def test_an_interruption_leaves_the_old_version_whole(runtime, bin, tmp_path, nu
     assert (process.returncode, stderr) == (130, "interrupted; nothing half-made is left\n")
     assert runtime.found() == {"libonnxruntime.so": b"library 1.28.0", **LICENSES}
     assert runtime.left() == [".runtime-version", "libonnxruntime.so", "licenses"]
+
+
+needs_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="not run: onnxruntime-gpu is for x86_64 only")
+
+
+@needs_x86
+def test_the_gpu_library_comes_with_its_providers_and_goes_with_them(runtime):
+    runtime.make_wheel("1.29.0", package=GPU)
+    done = runtime.get("1.29.0", "--gpu")
+    assert done.returncode == 0, done.stderr
+    assert runtime.left() == [".runtime-version", "libonnxruntime.so", *PROVIDERS, "licenses"]
+    assert all(os.access(runtime.into / name, os.X_OK) for name in PROVIDERS)
+    assert json.loads((runtime.into / ".runtime-version").read_text())["package"] == GPU
+    assert runtime.get("1.29.0", "--gpu", "--python", "/nowhere/python").returncode == 0
+    (runtime.into / PROVIDERS[0]).unlink()
+    assert "with pip" in runtime.get("1.29.0", "--gpu").stdout
+    # The other library of the same version takes their place.
+    runtime.make_wheel("1.29.0")
+    assert runtime.get("1.29.0").returncode == 0
+    assert runtime.left() == [".runtime-version", "libonnxruntime.so", "licenses"]
+
+
+@needs_x86
+def test_a_gpu_wheel_without_a_provider_is_refused(runtime):
+    runtime.make_wheel("1.29.0", package=GPU, leave_out=f"onnxruntime/capi/{PROVIDERS[0]}")
+    done = runtime.get("1.29.0", "--gpu")
+    assert done.returncode == 1 and f"has no onnxruntime/capi/{PROVIDERS[0]} in it" in done.stderr
+    assert runtime.left() == []
+
+
+def test_a_gpu_version_without_hashes_lists_those_that_have(runtime):
+    done = runtime.run(runtime.command("get_runtime.py", "--version", "1.32.0", "--gpu", "--into", runtime.into))
+    assert done.returncode == 1
+    assert "no SHA-256 for onnxruntime-gpu 1.32.0; known are 1.28.0" in done.stderr
 
 
 def test_what_a_killed_run_left_is_removed(runtime):
