@@ -60,7 +60,8 @@ def test_a_damaged_part_is_named(prepared, tmp_path, damage, words):
 
 
 def test_wrong_arguments(prepared, tmp_path):
-    for arguments, words in ((["--shapes", "huge"], "known are small, base, large"), (["--folder", tmp_path], "has no SHA256SUMS")):
+    for arguments, words in ((["--shapes", "huge"], "known are small, base, large"), (["--device", "tensorrt"], "wanted is one like cuda:0"),
+                             (["--folder", tmp_path], "has no SHA256SUMS")):
         done = check(prepared, "--dry-run", *arguments)
         assert done.returncode == 2 and words in done.stderr
     done = run([sys.executable, SCRIPTS / "gpu-prepare", "--into", prepared])
