@@ -18,6 +18,9 @@ pub enum Device {
     /// Apple's. Never tested.
     #[cfg(target_vendor = "apple")]
     CoreMl,
+    /// The CPU's provider where a GPU's would be: all that a GPU's way through the code shows without one.
+    #[cfg(test)]
+    StandIn(&'static str),
     /// DirectX 12 on Windows. Never tested.
     #[cfg(windows)]
     DirectMl(Option<u32>),
@@ -67,6 +70,8 @@ impl Device {
             Device::TensorRt(number) => ("tensorrt", number),
             #[cfg(target_vendor = "apple")]
             Device::CoreMl => ("coreml", None),
+            #[cfg(test)]
+            Device::StandIn(_) => ("stand-in", None),
             #[cfg(windows)]
             Device::DirectMl(number) => ("directml", number),
         };

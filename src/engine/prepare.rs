@@ -6,7 +6,6 @@
 //! prepared one is loaded in full: it costs little time and no memory that stays. A pass that changes
 //! the vectors is dropped. A graph from the cache was compared when it was made.
 
-use super::assignment::Nodes;
 use super::config::ModelConfig;
 use super::device::Device;
 use super::graph::bound::Bound;
@@ -15,13 +14,14 @@ use super::graph::int8::Range;
 use super::graph::{self, Facts, Pass, PassReport, cache, edit};
 use super::options::Options;
 use super::precision::{Precision, is_quantised};
-use super::providers;
 use super::queue::Vectors;
 use super::runtime;
 use super::session::{Graph, OUTPUTS, Session, Settings};
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
 use std::path::Path;
+
+mod on_gpu;
 
 /// A session, and what was done for it.
 pub struct Loaded {
@@ -121,50 +121,6 @@ struct Built {
 }
 
 impl Job<'_> {
-    /// As [`Self::run`], and sees to it that the GPU really is used, works, and gives the CPU's vectors.
-    fn on_gpu(&self) -> Result<Loaded> {
-        let Settings { device, gpu, .. } = &self.settings;
-        let for_cpus = |precision| {
-            let auto = self.options.device == Device::Auto;
-            let int8 = auto && precision == Precision::Int8;
-            let message = "int8 is made for CPUs";
-            if int8 {
-                Err(Error::invalid(message))
-            } else {
-                Ok(())
-            }
-        };
-        self.options.precision.map_or(Ok(()), for_cpus)?;
-        providers::check(*device, gpu)?;
-        let mut loaded = self.run()?;
-        for_cpus(loaded.precision)?;
-        let provider = providers::name(*device);
-        let count = |nodes: &Nodes| nodes.get(provider).copied().unwrap_or_default();
-        if loaded
-            .session
-            .nodes()
-            .is_some_and(|nodes| count(nodes) == 0)
-        {
-            return Err(Error::invalid(format!(
-                "{provider} runs no node of this graph"
-            )));
-        }
-        let vectors = loaded.session.probe(&self.probe)?;
-        let cpu = Settings {
-            device: Device::Cpu,
-            ..self.settings.clone()
-        };
-        let reference = Session::open(Graph::File(self.path), &cpu)?.probe(&self.probe)?;
-        let rounds = gpu.tf32 || matches!(device, Device::TensorRt(_));
-        let bound = Bound::of_device(loaded.precision, rounds);
-        for (ours, theirs) in reference.iter().zip(&vectors) {
-            bound.near(ours, theirs).map_err(|found| {
-                Error::invalid(format!("its vectors are not those of the CPU: {found}"))
-            })?;
-        }
-        Ok(loaded)
-    }
-
     fn run(&self) -> Result<Loaded> {
         let runtime = runtime::get()?;
         let read = Source::read(self.path).map_err(|e| e.message().to_owned());
@@ -314,7 +270,7 @@ impl Job<'_> {
             passes: asked.to_vec(),
             pooling: self.settings.pooling.name().to_owned(),
             runtime: runtime::get().map_err(|e| e.to_string())?.version.clone(),
-            cpu: cpu(),
+            cpu: cache::cpu(),
         })
     }
 
@@ -551,29 +507,6 @@ fn is_failed_precision(report: &PassReport) -> bool {
 fn on(passes: &[PassReport]) -> Vec<Pass> {
     let on = passes.iter().filter(|report| report.off.is_none());
     on.map(|report| report.pass).collect()
-}
-
-/// What matters of this CPU to a prepared graph: its kind, and the instructions for small integers.
-fn cpu() -> String {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let has = [
-            ("avx2", is_x86_feature_detected!("avx2")),
-            ("avx512f", is_x86_feature_detected!("avx512f")),
-            ("avxvnni", is_x86_feature_detected!("avxvnni")),
-            ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
-        ];
-        let names = has.iter().filter(|(_, is)| *is).map(|(name, _)| *name);
-        ["x86_64"]
-            .into_iter()
-            .chain(names)
-            .collect::<Vec<_>>()
-            .join(" ")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        std::env::consts::ARCH.to_owned()
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub fn name(device: Device) -> &'static str {
         Device::Auto | Device::Cpu => "CPUExecutionProvider",
         Device::Cuda(_) => "CUDAExecutionProvider",
         Device::TensorRt(_) => "TensorrtExecutionProvider",
+        #[cfg(test)]
+        Device::StandIn(name) => name,
         #[cfg(target_vendor = "apple")]
         Device::CoreMl => "CoreMLExecutionProvider",
         #[cfg(windows)]
@@ -26,6 +28,8 @@ pub(super) fn of(device: Device, options: &GpuOptions) -> Vec<ExecutionProviderD
         Device::Auto | Device::Cpu => Vec::new(),
         Device::Cuda(_) => vec![cuda(device, options)],
         Device::TensorRt(_) => vec![tensorrt(device, options), cuda(device, options)],
+        #[cfg(test)]
+        Device::StandIn(_) => vec![ep::CPU::default().build()],
         #[cfg(target_vendor = "apple")]
         Device::CoreMl => vec![ep::CoreML::default().build()],
         #[cfg(windows)]

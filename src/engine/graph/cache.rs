@@ -136,3 +136,26 @@ pub fn write(folder: &Path, key: &Key, entry: &Entry) -> Result<(), String> {
         format!("{} cannot be written: {e}", folder.display())
     })
 }
+
+/// What matters of this CPU to a prepared graph: its kind, and the instructions for small integers.
+pub fn cpu() -> String {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let has = [
+            ("avx2", is_x86_feature_detected!("avx2")),
+            ("avx512f", is_x86_feature_detected!("avx512f")),
+            ("avxvnni", is_x86_feature_detected!("avxvnni")),
+            ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+        ];
+        let names = has.iter().filter(|(_, is)| *is).map(|(name, _)| *name);
+        ["x86_64"]
+            .into_iter()
+            .chain(names)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        std::env::consts::ARCH.to_owned()
+    }
+}

@@ -9,6 +9,15 @@ fn tiny() -> PathBuf {
 }
 
 fn load_with(apply: Apply, options: &Options) -> Result<Loaded> {
+    job_with(apply, options, Device::Cpu, |job| job.run())
+}
+
+fn job_with(
+    apply: Apply,
+    options: &Options,
+    device: Device,
+    run: fn(&Job<'_>) -> Result<Loaded>,
+) -> Result<Loaded> {
     let (a, b) = ([2, 60, 70, 3], [2, 80, 90, 100, 110, 120, 3]);
     let job = Job {
         path: &tiny(),
@@ -17,13 +26,13 @@ fn load_with(apply: Apply, options: &Options) -> Result<Loaded> {
             threads: 1,
             dims: 32,
             pooling: Pooling::Cls,
-            device: Device::Cpu,
+            device,
             gpu: Default::default(),
         },
         probe: vec![&a, &b],
         apply,
     };
-    job.run()
+    run(&job)
 }
 
 /// The passes that are off, with their reasons.
@@ -147,4 +156,73 @@ fn a_precision_that_loses_the_meaning_is_an_error() {
         "{error}"
     );
     assert!(error.message().contains("cosine"), "{error}");
+}
+
+/// A GPU's way through the code, with the CPU's provider in its place.
+fn on_stand_in(name: &'static str, apply: Apply, options: &Options) -> Result<Loaded> {
+    job_with(apply, options, Device::StandIn(name), |job| job.on_gpu())
+}
+
+const CPU: &str = "CPUExecutionProvider";
+
+#[test]
+fn a_gpu_that_gives_the_cpus_vectors_is_believed() {
+    let precisions = [None, Some(Precision::Fp16)];
+    for (precision, passes) in precisions
+        .into_iter()
+        .flat_map(|p| [(p, None), (p, Some(vec![]))])
+    {
+        let options = Options {
+            precision,
+            passes,
+            ..Options::default()
+        };
+        let mut loaded = on_stand_in(CPU, graph::apply, &options).unwrap();
+        assert_eq!(loaded.device, Device::StandIn(CPU));
+        let vectors = loaded.session.probe(&TEXTS).unwrap();
+        Bound::Cosine(0.999).near(&plain()[0], &vectors[0]).unwrap();
+        let pooled = loaded
+            .passes
+            .iter()
+            .any(|r| r.pass == Pass::Pool && r.off.is_none());
+        assert_eq!(
+            pooled,
+            options.passes.is_none(),
+            "passes are used on GPUs too"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_pass_is_found_on_a_gpu_too() {
+    let mut loaded = on_stand_in(CPU, wrong_token, &Options::default()).unwrap();
+    assert_eq!(
+        off(&loaded)
+            .iter()
+            .map(|(pass, _)| *pass)
+            .collect::<Vec<_>>(),
+        [Pass::LastLayer]
+    );
+    assert_same(&mut loaded);
+}
+
+#[test]
+fn a_provider_that_runs_no_node_is_an_error() {
+    let wrong = on_stand_in("CUDAExecutionProvider", graph::apply, &Options::default());
+    let error = wrong.err().expect("the nodes run elsewhere");
+    assert_eq!(
+        error.message(),
+        "CUDAExecutionProvider runs no node of this graph"
+    );
+}
+
+#[test]
+fn auto_takes_no_gpu_for_int8() {
+    let options = Options {
+        precision: Some(Precision::Int8),
+        ..Options::default()
+    };
+    let refused = on_stand_in(CPU, graph::apply, &options);
+    let error = refused.err().expect("auto goes on with the CPU");
+    assert_eq!(error.message(), "int8 is made for CPUs");
 }
