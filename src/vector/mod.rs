@@ -2,6 +2,7 @@
 //!
 //! - [`blob`]: the format (little-endian f32, as numpy's `tobytes()` writes it) and JSON.
 //! - [`kernels`]: inner loops, with SIMD chosen at run time, behind one naive oracle.
+//! - [`storage`]: how an index keeps vectors (f32, f16, int8), and cosines to them.
 //! - this file: the measures that SQL offers, made of kernels and checks.
 //!
 //! A vector is always seen as a [`Vector`]: checked bytes, never copied. Sums run in f64, where a
@@ -10,6 +11,7 @@
 
 pub mod blob;
 pub mod kernels;
+pub mod storage;
 
 pub use blob::Vector;
 
