@@ -2,6 +2,7 @@
 //!
 //! - [`blob`]: the format (little-endian f32, as numpy's `tobytes()` writes it) and JSON.
 //! - [`kernels`]: inner loops, with SIMD chosen at run time, behind one naive oracle.
+//! - [`codes`]: 2 bits a dimension, to find candidates without reading vectors.
 //! - [`storage`]: how an index keeps vectors (f32, f16, int8), and cosines to them.
 //! - this file: the measures that SQL offers, made of kernels and checks.
 //!
@@ -10,6 +11,7 @@
 //! and 1,024 dimensions keep far more than 6 digits.
 
 pub mod blob;
+pub mod codes;
 pub mod kernels;
 pub mod storage;
 
