@@ -6,6 +6,7 @@ use super::check_text_size;
 use super::chunks::{self, Chunk, Passages};
 use super::config::ModelConfig;
 use super::find::Source;
+use super::fingerprint::fingerprint;
 use super::options::{Device, Options, Overflow};
 use super::precision::Precision;
 use super::queue::Queue;
@@ -15,8 +16,8 @@ use super::stop::Stop;
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Kind, Result};
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What a text is to retrieval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub struct Embedder {
     queue: Queue<Session>,
     cache: Cache,
     runs: Arc<AtomicU64>,
+    fingerprint: OnceLock<[u8; 16]>,
 }
 
 const CACHE_MB: u64 = 64;
@@ -72,6 +74,7 @@ impl Embedder {
                 queue: Queue::new(session, batch_tokens, precision != Precision::Int8),
                 cache: Cache::new(options.cache_mb.unwrap_or(CACHE_MB) << 20),
                 runs,
+                fingerprint: OnceLock::new(),
             })
         };
         load().map_err(|e| e.at(format_args!("model '{name}'")))
@@ -229,6 +232,18 @@ impl Embedder {
     /// Dimensions of its vectors.
     pub fn dims(&self) -> usize {
         self.config.dims
+    }
+
+    /// What its vectors depend on; read from its files at the first call.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn fingerprint(&self) -> Result<[u8; 16]> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(*known);
+        }
+        let made = fingerprint(&self.config, self.precision).map_err(|e| self.say(e))?;
+        Ok(*self.fingerprint.get_or_init(|| made))
     }
 
     /// What its folder says.

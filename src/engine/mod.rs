@@ -14,7 +14,8 @@
 //! [`chunks`] cuts a text that is too long into passages, at `borders`. [`stop`] is how long work asks
 //! whether to go on. [`process`] holds all process-wide state, so that a forked child never touches
 //! its parent's. `native` has the few calls to the operating system. [`report`] is the doctor behind
-//! `bge_info`, [`inventory`] the list behind `bge_models`.
+//! `bge_info`, [`inventory`] the list behind `bge_models`, `fingerprint` what an index remembers of a
+//! model.
 
 pub mod batch;
 mod borders;
@@ -26,6 +27,7 @@ pub mod config;
 mod elf;
 pub mod embedder;
 pub mod find;
+mod fingerprint;
 pub mod inventory;
 pub(crate) mod native;
 pub mod options;

@@ -10,6 +10,7 @@
 //! product of two f32 is exact, so results do not depend on the CPU beyond the order of addition,
 //! and 1,024 dimensions keep far more than 6 digits.
 
+pub mod ascending;
 pub mod blob;
 pub mod codes;
 pub mod kernels;

@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use half::f16;
 
 /// A kind of storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Storage {
     /// As the model or the user gave it.
+    #[default]
     F32,
     /// About 3 significant digits.
     F16,
