@@ -48,6 +48,9 @@ impl Store<'_> {
         self.drop_triggers()?;
         self.drop_made_tables()?;
         self.create_tables()?;
+        if !self.has_table("text")? {
+            self.create_text_table()?;
+        }
         self.set("generation", Output::Integer(generation))?;
         if self.keeps_text() {
             return Ok(());

@@ -103,16 +103,14 @@ impl<'a> Store<'a> {
         self.index.statements.get(self.host, sql, || sql.to_owned())
     }
 
-    /// Makes the shadow tables. (Not the triggers.)
+    /// Makes the shadow tables but the texts. (Not the triggers.)
     ///
     /// # Errors
     /// What SQLite says.
     pub fn create_tables(&self) -> Result<()> {
         let names = &self.index.names;
         let others = self.others().map(|(n, c)| format!(", {}", column(n, c)));
-        let all = self.index.spec.columns.iter().enumerate();
-        let all = all.map(|(n, c)| format!(", {}", column(n, c)));
-        let mut sql = format!(
+        let sql = format!(
             "CREATE TABLE {config}(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
              CREATE TABLE {log}(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER);
              CREATE TABLE {rows}(id INTEGER PRIMARY KEY, hash, problem{others});
@@ -126,16 +124,27 @@ impl<'a> Store<'a> {
             codes = names.table("codes"),
             others = others.collect::<String>(),
         );
-        if self.keeps_text() {
-            sql += &format!(
-                "CREATE TABLE IF NOT EXISTS {}(id INTEGER PRIMARY KEY{});",
-                names.table("text"),
-                all.collect::<String>()
-            );
-        }
         self.host.db.execute(&sql)?;
         self.set("format", Output::Integer(FORMAT))?;
         self.set("generation", Output::Integer(1))
+    }
+
+    /// Makes the table of texts, where texts are kept.
+    ///
+    /// # Errors
+    /// There is one; what SQLite says.
+    pub fn create_text_table(&self) -> Result<()> {
+        if !self.keeps_text() {
+            return Ok(());
+        }
+        let columns = self.index.spec.columns.iter().enumerate();
+        let columns: String = columns
+            .map(|(n, c)| format!(", {}", column(n, c)))
+            .collect();
+        let table = self.index.names.table("text");
+        self.host.db.execute(&format!(
+            "CREATE TABLE {table}(id INTEGER PRIMARY KEY{columns})"
+        ))
     }
 
     /// Drops those shadow tables that are there.
