@@ -76,7 +76,6 @@ impl StoredTable for Table {
         let (table, columns) = Self::new(new)?;
         let store = table.store(host);
         store.create_tables()?;
-        store.create_text_table()?;
         store.declare_content()?;
         Ok((table, columns))
     }
