@@ -82,8 +82,14 @@ struct Open<'s>(&'s Store<'s>);
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if !self.0.host.db.is_autocommit() {
-            let _ = self.0.host.db.execute("ROLLBACK");
+        let db = &self.0.host.db;
+        if !db.is_autocommit() {
+            let _ = db.execute("ROLLBACK");
+        }
+        // After an interruption SQLite refuses every statement until all are finished, this one too.
+        // But it rolls back what a statement that writes was in when it was interrupted.
+        if !db.is_autocommit() {
+            let _ = self.0.touch();
         }
     }
 }
