@@ -46,8 +46,7 @@ impl Store<'_> {
         let remembered = remembered.map(|key| (key, self.get(key).unwrap_or(Output::Null)));
         let content = self.content();
         self.drop_triggers()?;
-        self.drop_made_tables()?;
-        self.create_tables()?;
+        self.empty_tables()?;
         self.set("generation", Output::Integer(generation))?;
         if self.keeps_text() {
             return Ok(());

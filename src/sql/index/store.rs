@@ -106,36 +106,62 @@ impl<'a> Store<'a> {
     /// Makes the shadow tables. (Not the triggers.)
     ///
     /// # Errors
-    /// What SQLite says.
+    /// One is there already; what SQLite says.
     pub fn create_tables(&self) -> Result<()> {
-        let names = &self.index.names;
-        let others = self.others().map(|(n, c)| format!(", {}", column(n, c)));
-        let all = self.index.spec.columns.iter().enumerate();
-        let all = all.map(|(n, c)| format!(", {}", column(n, c)));
-        let mut sql = format!(
-            "CREATE TABLE {config}(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
-             CREATE TABLE {log}(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER);
-             CREATE TABLE {rows}(id INTEGER PRIMARY KEY, hash, problem{others});
-             CREATE TABLE {passages}(slot INTEGER PRIMARY KEY, row INTEGER, start, stop, vector,
-                                     UNIQUE (row, slot));
-             CREATE TABLE {codes}(chunk INTEGER PRIMARY KEY, stamp, used, live, codes);",
-            config = names.table("config"),
-            log = names.table("log"),
-            rows = names.table("rows"),
-            passages = names.table("passages"),
-            codes = names.table("codes"),
-            others = others.collect::<String>(),
-        );
-        if self.keeps_text() {
-            sql += &format!(
-                "CREATE TABLE IF NOT EXISTS {}(id INTEGER PRIMARY KEY{});",
-                names.table("text"),
-                all.collect::<String>()
-            );
+        for (suffix, definition) in self.definitions() {
+            let table = self.index.names.table(suffix);
+            self.host
+                .db
+                .execute(&format!("CREATE TABLE {table}{definition}"))?;
         }
-        self.host.db.execute(&sql)?;
+        self.create_text_table()?;
+        self.begin()
+    }
+
+    /// What follows the names of all shadow tables but the texts.
+    fn definitions(&self) -> [(&'static str, String); 5] {
+        let others = self.others().map(|(n, c)| format!(", {}", column(n, c)));
+        let others: String = others.collect();
+        [
+            ("config", "(k TEXT PRIMARY KEY, v) WITHOUT ROWID".to_owned()),
+            (
+                "log",
+                "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER)".to_owned(),
+            ),
+            (
+                "rows",
+                format!("(id INTEGER PRIMARY KEY, hash, problem{others})"),
+            ),
+            (
+                "passages",
+                "(slot INTEGER PRIMARY KEY, row INTEGER, start, stop, vector, UNIQUE (row, slot))"
+                    .to_owned(),
+            ),
+            (
+                "codes",
+                "(chunk INTEGER PRIMARY KEY, stamp, used, live, codes)".to_owned(),
+            ),
+        ]
+    }
+
+    fn begin(&self) -> Result<()> {
         self.set("format", Output::Integer(FORMAT))?;
         self.set("generation", Output::Integer(1))
+    }
+
+    /// Makes the table of texts, where texts are kept.
+    fn create_text_table(&self) -> Result<()> {
+        if !self.keeps_text() {
+            return Ok(());
+        }
+        let columns = self.index.spec.columns.iter().enumerate();
+        let columns: String = columns
+            .map(|(n, c)| format!(", {}", column(n, c)))
+            .collect();
+        let table = self.index.names.table("text");
+        self.host.db.execute(&format!(
+            "CREATE TABLE {table}(id INTEGER PRIMARY KEY{columns})"
+        ))
     }
 
     /// Drops those shadow tables that are there.
@@ -153,19 +179,22 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    /// Drops all shadow tables but the texts.
+    /// Makes those that are missing, and empties all but the texts. (While the statement runs that
+    /// asks for it, SQLite refuses to drop a table.)
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn drop_made_tables(&self) -> Result<()> {
-        self.index.statements.clear();
-        for suffix in ["config", "rows", "passages", "codes", "log"] {
+    pub fn empty_tables(&self) -> Result<()> {
+        for (suffix, definition) in self.definitions() {
             let table = self.index.names.table(suffix);
-            self.host
-                .db
-                .execute(&format!("DROP TABLE IF EXISTS {table}"))?;
+            self.host.db.execute(&format!(
+                "CREATE TABLE IF NOT EXISTS {table}{definition}; DELETE FROM {table}"
+            ))?;
         }
-        Ok(())
+        if self.keeps_text() && !self.has_table("text")? {
+            self.create_text_table()?;
+        }
+        self.begin()
     }
 
     /// Whether texts are kept, always or until they are embedded.

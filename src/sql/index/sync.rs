@@ -82,6 +82,8 @@ impl Store<'_> {
         let (settings, content) = (self.settings()?, self.content()?);
         if content.noting == Noting::Lost {
             steps.step(self, || {
+                // Of the three, some may be left.
+                self.drop_triggers()?;
                 self.create_triggers(&content.named)?;
                 self.remember_content(&content.named)?;
                 self.set_scanned(Scanned::Nothing)

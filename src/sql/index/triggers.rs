@@ -135,12 +135,11 @@ impl Store<'_> {
         }))
     }
 
-    /// Makes the triggers anew.
+    /// Makes the triggers.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// There is a trigger of such a name, which is not ours to drop; what SQLite says.
     pub fn create_triggers(&self, content: &Named) -> Result<()> {
-        self.drop_triggers()?;
         self.host
             .db
             .execute(&definitions(&self.index.names, content))
