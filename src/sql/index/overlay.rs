@@ -8,7 +8,7 @@
 use super::content::{Content, Kind, Present};
 use super::filter::Filters;
 use super::store::{Scanned, Settings, Store};
-use super::text::Joined;
+use super::text::{Joined, Text};
 use crate::engine::{SharedEmbedder, SharedVector};
 use crate::error::{Kind as ErrorKind, Result};
 use crate::sql::ffi::{Output, Row};
@@ -45,7 +45,7 @@ struct Waiting {
     row: i64,
     spans: Vec<(i64, i64)>,
     ids: Vec<Vec<i64>>,
-    text: String,
+    text: Text,
 }
 
 impl Store<'_> {
@@ -89,7 +89,7 @@ impl Store<'_> {
                 let (spans, encoded): (Vec<_>, Vec<Vec<i64>>) = cut.into_iter().unzip();
                 // Only a text of one passage is in the cache as a whole.
                 if let [span] = spans[..]
-                    && let Some(vector) = model.cache().get(&text)
+                    && let Some(vector) = model.cache().get(&text.whole)
                 {
                     self.take(&mut overlay, id, span, &vector)?;
                     continue;
@@ -123,7 +123,7 @@ impl Store<'_> {
         id: i64,
         filters: &Filters,
         overlay: &mut Overlay,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<Text>> {
         let Some(present) = present.filter(|p| filters.takes_values(id, &p.values)) else {
             overlay.replaced.insert(id);
             return Ok(None);
@@ -160,7 +160,7 @@ impl Store<'_> {
         for (row, spans, text) in places {
             let of_row: Vec<SharedVector> = vectors.by_ref().take(spans.len()).collect();
             if let [vector] = &of_row[..] {
-                model.cache().put(&text, vector);
+                model.cache().put(&text.whole, vector);
             }
             for (span, vector) in spans.into_iter().zip(&of_row) {
                 self.take(overlay, row, span, vector)?;

@@ -13,7 +13,7 @@ use super::code_store::fresh_stamp;
 use super::content::{Content, Kind as ContentKind, Noting, Present};
 use super::model::Made;
 use super::store::{Scanned, Settings, Store};
-use super::text::Joined;
+use super::text::{Joined, Text};
 use super::transaction::{Steps, steps};
 use crate::engine::SharedEmbedder;
 use crate::error::Result;
@@ -191,7 +191,7 @@ impl Store<'_> {
                         .row(present.id)?
                         .is_some_and(|row| row.hash == joined.hash());
                     if !known {
-                        bytes += joined.text().map_or(0, str::len);
+                        bytes += joined.text().map_or(0, |text| text.whole.len());
                         changed.push(present);
                     }
                 }
@@ -243,7 +243,7 @@ impl Store<'_> {
 
     fn one_slice(&self, steps: Steps, mut slice: Slice) -> Result<i64> {
         steps.claim(self)?;
-        let texts: Vec<&str> = slice.changed.iter().filter_map(text_of).collect();
+        let texts: Vec<&Text> = slice.changed.iter().filter_map(text_of).collect();
         if !texts.is_empty() {
             let model = self.model(&slice.settings)?;
             slice.made = self.embed(&model, &texts)?;
@@ -359,6 +359,6 @@ impl Store<'_> {
     }
 }
 
-fn text_of(present: &Present) -> Option<&str> {
+fn text_of(present: &Present) -> Option<&Text> {
     present.joined.as_ref()?.text()
 }

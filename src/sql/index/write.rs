@@ -277,7 +277,7 @@ impl Store<'_> {
         let Present { values, joined, .. } = present;
         // A row without text says nothing; its vector is what it has.
         let joined = joined.unwrap_or(Joined::Nothing);
-        let span = joined.text().map(span);
+        let span = joined.text().map(|text| span(&text.whole));
         self.put_row(id, &joined.hash(), None, &self.others_of(&values))?;
         if content.kind == Kind::Nothing {
             let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;
