@@ -153,7 +153,11 @@ impl Store<'_> {
         })
     }
 
-    fn remembered(&self) -> Result<Named> {
+    /// The content's names as they were written down.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn remembered(&self) -> Result<Named> {
         let get = |key: &str| -> Result<String> {
             let missing = || super::store::corrupt(format_args!("setting {key} is missing"));
             text(&self.get(key)?).ok_or_else(missing)

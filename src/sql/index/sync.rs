@@ -90,6 +90,9 @@ impl Store<'_> {
             })?;
         } else if content.noting == Noting::Off {
             steps.step(self, || self.set_scanned(Scanned::Nothing))?;
+        } else if !self.keeps_text() && self.remembered().ok().as_ref() != Some(&content.named) {
+            // Renamed, which only the triggers say; they may be lost one day.
+            steps.step(self, || self.remember_content(&content.named))?;
         }
         let rescan = content.noting != Noting::On || settings.scanned == Scanned::Nothing;
         if rescan || self.can_be_displaced(&content)? {
