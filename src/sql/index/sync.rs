@@ -352,8 +352,10 @@ impl Store<'_> {
         if let (Some(model), false) = (&slice.model, passages.is_empty()) {
             self.bind_model(model)?;
         }
-        self.put_row(present.id, &hash, problem, &others)?;
+        // The hash last: what fails in between, in a transaction of the user's, leaves a row that is
+        // still to be embedded.
         self.put_passages(present.id, passages)?;
+        self.put_row(present.id, &hash, problem, &others)?;
         if content.kind == ContentKind::Nothing {
             let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;
             delete.with(&[Output::Integer(present.id)])?.run()?;
