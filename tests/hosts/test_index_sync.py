@@ -1,12 +1,13 @@
 """bge_sync and bge_status: committed steps, or none of ours; interruption; rows that cannot be embedded; passages; models."""
 
+import ctypes
 import json
 import shutil
 import threading
 
 import apsw
 import pytest
-from support import (FIXTURES, TINY, embed, failure, floats, fresh_text, inferences, load, run_python, stopped_after, texts, unload,
+from support import (TINY, SystemSqlite, embed, failure, floats, fresh_text, inferences, load, run_python, stopped_after, texts, unload,
                      value)
 
 OTHER = "tiny-bert-no-types"
@@ -704,3 +705,199 @@ def test_pending_counts_rows_that_a_scan_has_not_reached(db):
     for _ in range(3):
         done += sync(db, 0)
     assert 2 < done < 25_000 and 25_000 - done <= pending(db) <= 25_000 - done + 2
+
+
+# --- failures in the middle ----------------------------------------------------------------------
+
+def interrupted_after(db, steps):
+    """A progress handler that stops the statement after so many calls; the calls are counted in what it returns."""
+    left = [steps]
+
+    def stop():
+        left[0] -= 1
+        return left[0] < 0
+
+    db.set_progress_handler(stop, 20)
+    return left
+
+
+@pytest.mark.parametrize("kept", ["COMMIT", "ROLLBACK"])
+def test_an_interruption_anywhere_in_a_transaction_of_the_users(connect, file, kept):
+    """Whatever the transaction then holds is in step with itself: no row reads as embedded and has no vector."""
+    db = connect(database=file)
+    fill(db, 60)
+    db.execute("UPDATE docs SET body = body || ' more' WHERE id % 2")
+    ended = False
+    for steps in [*range(0, 60, 3), *range(60, 2000, 97), *range(2000, 100_000, 4999)]:
+        db.execute("BEGIN; INSERT INTO docs(body) VALUES ('mine'); DELETE FROM docs WHERE id = (SELECT max(id) FROM docs)")
+        interrupted_after(db, steps)
+        try:
+            sync(db)
+            ended = True
+        except apsw.InterruptError:
+            pass
+        db.set_progress_handler(None)
+        if db.in_transaction:
+            db.execute(kept)
+        check(db)
+        waiting = {row[0] for row in db.execute("SELECT id FROM idx_log")}
+        vectors = {row[0] for row in db.execute("SELECT row FROM idx_passages")}
+        assert {row[0] for row in db.execute("SELECT id FROM docs")} <= waiting | vectors
+        if ended:
+            break
+        db.execute("UPDATE docs SET body = body || ' more' WHERE id = ?", (steps % 60 + 1,))
+    assert ended
+    sync(db)
+    assert found(db) == set(range(1, 61))
+
+
+def test_an_interruption_anywhere(connect, file):
+    db = connect(database=file)
+    fill(db, 60)
+    ended = False
+    for steps in [*range(0, 60, 3), *range(60, 2000, 97), *range(2000, 100_000, 4999)]:
+        interrupted_after(db, steps)
+        try:
+            sync(db)
+            ended = True
+        except apsw.InterruptError:
+            pass
+        db.set_progress_handler(None)
+        assert not db.in_transaction
+        check(db)
+        if ended:
+            break
+    assert ended
+    assert pending(db) == 0 and found(db) == set(range(1, 61))
+
+
+def test_a_full_disk(connect, file):
+    db = connect(database=file)
+    fill(db, 500)
+    pages = value(db, "PRAGMA page_count")
+    value(db, f"PRAGMA max_page_count = {pages + 12}")
+    assert isinstance(failure(db, "SELECT bge_sync('idx')"), apsw.FullError)
+    assert not db.in_transaction
+    check(db)
+    value(db, "PRAGMA max_page_count = 1000000")
+    db.execute("BEGIN; INSERT INTO docs(body) VALUES ('mine')")
+    value(db, f"PRAGMA max_page_count = {value(db, 'PRAGMA page_count') + 6}")
+    assert isinstance(failure(db, "SELECT bge_sync('idx')"), apsw.FullError)
+    value(db, "PRAGMA max_page_count = 1000000")
+    if db.in_transaction:
+        db.execute("COMMIT")
+    check(db)
+    sync(db)
+    assert found(db) == {row[0] for row in db.execute("SELECT id FROM docs")} >= set(range(1, 501))
+    check(db)
+
+
+def test_a_reader_in_rollback_mode_holds_up_the_commit(connect, tmp_path):
+    db, other = (connect(database=tmp_path / "x.db") for _ in range(2))
+    db.execute(f"{DOCS}; {INDEX}")
+    fill(db, 10)
+    cursor = other.cursor().execute("SELECT id FROM docs")
+    next(cursor)
+    with stopped_after(db, 0.3), pytest.raises(apsw.InterruptError):
+        sync(db)
+    assert not db.in_transaction and pending(db) == 10
+    timer = threading.Timer(0.3, cursor.close)
+    timer.start()
+    assert sync(db) == 10  # it waits until the reader is done
+    timer.join()
+    assert pending(other) == 0
+    check(other)
+
+
+def test_a_file_that_cannot_be_written(connect, file):
+    db = connect(database=file)
+    fill(db, 10)
+    db.execute("PRAGMA query_only = on")
+    assert isinstance(failure(db, "SELECT bge_sync('idx')"), apsw.ReadOnlyError)
+    assert not db.in_transaction and len(found(db)) == 10
+    db.execute("PRAGMA query_only = off")
+    assert sync(db) == 10
+
+
+def test_an_authorizer_that_denies_writing(connect, file):
+    db = connect(database=file)
+    fill(db, 10)
+    db.authorizer = lambda action, *_: apsw.SQLITE_DENY if action in (apsw.SQLITE_UPDATE, apsw.SQLITE_INSERT) else apsw.SQLITE_OK
+    assert isinstance(failure(db, "SELECT bge_sync('idx')"), (apsw.AuthError, apsw.SQLError))
+    db.authorizer = None
+    assert not db.in_transaction and sync(db) == 10
+
+
+def test_hooks_of_the_host_see_ordinary_commits(connect, file):
+    """A host that vetoes commits stops the sync; nothing is left open."""
+    db = connect(database=file)
+    fill(db, 10)
+    db.set_commit_hook(lambda: True)
+    assert isinstance(failure(db, "SELECT bge_sync('idx')"), apsw.ConstraintError)
+    db.set_commit_hook(None)
+    assert not db.in_transaction and pending(db) == 10 and sync(db) == 10
+
+
+def test_other_attached_files_are_not_locked(connect, file, tmp_path):
+    db, other = connect(database=file), connect(database=tmp_path / "y.db")
+    other.execute("CREATE TABLE a(b)")
+    db.execute("ATTACH ? AS y", (str(tmp_path / "y.db"),))
+    fill(db, 10)
+    other.execute("BEGIN EXCLUSIVE; INSERT INTO a VALUES (1)")
+    with stopped_after(db, 10):
+        assert sync(db) == 10
+    other.execute("COMMIT")
+
+
+def test_sync_of_an_attached_index(connect, file):
+    db = connect()
+    db.execute("ATTACH ? AS far", (str(file),))
+    db.execute("INSERT INTO far.docs(body) VALUES ('a'), ('b')")
+    db.execute("CREATE TABLE near(a); BEGIN; INSERT INTO near VALUES (1); COMMIT")
+    assert sync(db, name="far.idx") == 2 and not db.in_transaction
+
+
+def test_an_interrupted_commit_leaves_nothing_open_on_an_older_sqlite(connect, tmp_path):
+    """sqlite3_interrupt also stops the ROLLBACK that should follow."""
+    with connect(database=tmp_path / "x.db") as db:
+        db.execute(f"{DOCS}; {INDEX}")
+        fill(db, 10)
+    reader, old = SystemSqlite(), SystemSqlite()
+    for one in (reader, old):
+        one.value(f"ATTACH '{tmp_path / 'x.db'}' AS far")
+    statement = ctypes.c_void_p()
+    assert reader.lib.sqlite3_prepare_v2(reader.db, b"SELECT id FROM far.docs", -1, ctypes.byref(statement), None) == 0
+    assert reader.lib.sqlite3_step(statement) == 100
+    timer = threading.Timer(0.3, old.interrupt)
+    timer.start()
+    assert old.value("SELECT bge_sync('far.idx')") == "interrupted"
+    timer.join()
+    assert old.lib.sqlite3_get_autocommit(old.db) == 1
+    reader.lib.sqlite3_finalize(statement)
+    assert old.value("SELECT bge_sync('far.idx')") == "10"
+    for one in (reader, old):
+        one.lib.sqlite3_close(one.db)
+
+
+@pytest.mark.parametrize("how", ["interrupt", "progress handler"])
+def test_an_interruption_in_a_transaction_leaves_it_whole_or_rolled_back(connect, file, how):
+    db, other = connect(database=file), connect(database=file)
+    fill(db, 3000, longest=20)
+    db.execute("BEGIN; INSERT INTO docs(id, body) VALUES (9000, 'mine')")
+    with pytest.raises(apsw.InterruptError):
+        if how == "interrupt":
+            with stopped_after(db, 0.1):
+                sync(db)
+        else:
+            interrupted_after(db, 3000)
+            sync(db)
+    db.set_progress_handler(None)
+    # As with any write that is interrupted, SQLite may have rolled back the transaction; half of it is never there.
+    rows = value(db, "SELECT count(*) FROM docs")
+    assert rows == (3001 if db.in_transaction else 3000)
+    check(db)
+    if db.in_transaction:
+        db.execute("COMMIT")
+    check(other)
+    sync(db)
+    assert len(found(db)) == rows and pending(other) == 0
