@@ -90,6 +90,9 @@ impl Store<'_> {
             })?;
         } else if content.noting == Noting::Off {
             steps.step(self, || self.set_scanned(Scanned::Nothing))?;
+        } else if !self.keeps_text() && self.remembered().ok().as_ref() != Some(&content.named) {
+            // Renamed, which only the triggers say; they may be lost one day.
+            steps.step(self, || self.remember_content(&content.named))?;
         }
         let rescan = content.noting != Noting::On || settings.scanned == Scanned::Nothing;
         if rescan || self.can_be_displaced(&content)? {
@@ -349,8 +352,10 @@ impl Store<'_> {
         if let (Some(model), false) = (&slice.model, passages.is_empty()) {
             self.bind_model(model)?;
         }
-        self.put_row(present.id, &hash, problem, &others)?;
+        // The hash last: what fails in between, in a transaction of the user's, leaves a row that is
+        // still to be embedded.
         self.put_passages(present.id, passages)?;
+        self.put_row(present.id, &hash, problem, &others)?;
         if content.kind == ContentKind::Nothing {
             let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;
             delete.with(&[Output::Integer(present.id)])?.run()?;
