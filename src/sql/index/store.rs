@@ -311,9 +311,9 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// A vector of other dimensions.
-    pub fn check_dims(&self, dims: usize) -> Result<()> {
-        match self.get("dims")? {
-            Output::Integer(known) if known == dims as i64 => Ok(()),
+    fn check_dims(&self, dims: usize, known: &Output) -> Result<()> {
+        match known {
+            Output::Integer(known) if *known == dims as i64 => Ok(()),
             Output::Null => self.set("dims", Output::Integer(dims as i64)),
             Output::Integer(known) => Err(Error::invalid(format!(
                 "the vector has {dims} dimensions, those of this index have {known}"
@@ -431,11 +431,7 @@ impl<'a> Store<'a> {
     pub fn put_passages(&self, id: i64, passages: &[Passage]) -> Result<()> {
         let old = self.slots(id)?;
         for (n, passage) in passages.iter().enumerate() {
-            let slot = match old.get(n) {
-                Some(&slot) => slot,
-                None => self.new_slot()?,
-            };
-            self.put_passage(slot, id, passage)?;
+            self.put_passage(old.get(n).copied(), id, passage)?;
         }
         for &slot in old.get(passages.len()..).unwrap_or_default() {
             self.remove_passage(slot)?;
@@ -443,20 +439,30 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    fn put_passage(&self, slot: i64, id: i64, passage: &Passage) -> Result<()> {
-        self.check_dims(passage.vector.len())?;
+    /// Writes a vector of a row to a slot, or to a new one.
+    ///
+    /// # Errors
+    /// As [`Self::put_passages`].
+    pub fn put_passage(&self, slot: Option<i64>, id: i64, passage: &Passage) -> Result<()> {
+        let room = self.room()?;
+        self.check_dims(passage.vector.len(), &room.dims)?;
+        // A slot that is free needs no look for what stands there.
+        let (verb, slot) = match slot {
+            Some(slot) => ("REPLACE", slot),
+            None => ("INSERT", self.new_slot(&room)?),
+        };
         let stored = self.storage().encode(&passage.vector)?;
         let place = |n: Option<i64>| n.map_or(Output::Null, Output::Integer);
-        let mut put = self.sql(
-            "REPLACE INTO {passages}(slot, row, start, stop, vector) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
+        let mut put = self.sql(&format!(
+            "{verb} INTO {{passages}}(slot, row, start, stop, vector) VALUES (?1, ?2, ?3, ?4, ?5)"
+        ))?;
         put.bind_output(1, &Output::Integer(slot))?;
         put.bind_output(2, &Output::Integer(id))?;
         put.bind_output(3, &place(passage.span.map(|s| s.0)))?;
         put.bind_output(4, &place(passage.span.map(|s| s.1)))?;
         put.bind_bytes(5, &stored)?;
         put.run()?;
-        self.fill_slot(slot, &stored)
+        self.fill_slot(slot, &stored, &room)
     }
 
     fn remove_passage(&self, slot: i64) -> Result<()> {
