@@ -393,10 +393,12 @@ impl Store<'_> {
     /// # Errors
     /// What SQLite says.
     pub fn z(&self) -> Result<f32> {
-        Ok(match self.get("z")? {
-            Output::Real(z) if z.is_finite() => z as f32,
-            _ => DEFAULT_Z,
-        })
+        match self.get("z")? {
+            Output::Null => Ok(DEFAULT_Z),
+            Output::Real(z) if z.is_finite() && z >= f64::from(DEFAULT_Z) => Ok(z as f32),
+            // A smaller one would lose rows.
+            other => Err(corrupt(format_args!("z is {other:?}"))),
+        }
     }
 
     /// Vectors from all over the index, one after the other.

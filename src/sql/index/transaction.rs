@@ -34,7 +34,7 @@ pub fn steps(store: &Store<'_>) -> Result<Steps> {
     if db.transaction(&store.index.names.schema)? == Transaction::None {
         return Ok(Steps::Ours);
     }
-    let open = db.reading_statement().unwrap_or_default();
+    let open = db.reading_statement("bge_sync").unwrap_or_default();
     const BUSY: i32 = 5;
     Err(Error::new(
         Kind::Host(BUSY),
