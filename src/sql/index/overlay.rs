@@ -69,7 +69,7 @@ impl Store<'_> {
         } else {
             64
         };
-        'all: for some in ids.chunks(at_once) {
+        for some in ids.chunks(at_once) {
             self.host.interrupts.check()?;
             let now = self.fetch(content, some)?.into_iter().map(|p| (p.id, p));
             let mut now: HashMap<i64, Present> = now.collect();
@@ -78,10 +78,16 @@ impl Store<'_> {
                 else {
                     continue;
                 };
-                if rows >= self.index.spec.catchup {
-                    break 'all;
+                // Rows further on may need no embedding: it is their values that have changed.
+                let catchup = self.index.spec.catchup;
+                if catchup == 0 {
+                    continue;
                 }
-                let Some(model) = model()? else { break 'all };
+                let Some(model) = model()? else { continue };
+                let cached = model.cache().get(&text);
+                if rows >= catchup && cached.is_none() {
+                    continue;
+                }
                 let Ok(cut) = self.cut(&model, &text)? else {
                     overlay.replaced.insert(id);
                     continue;
@@ -89,9 +95,12 @@ impl Store<'_> {
                 let (spans, encoded): (Vec<_>, Vec<Vec<i64>>) = cut.into_iter().unzip();
                 // Only a text of one passage is in the cache as a whole.
                 if let [span] = spans[..]
-                    && let Some(vector) = model.cache().get(&text)
+                    && let Some(vector) = &cached
                 {
-                    self.take(&mut overlay, id, span, &vector)?;
+                    self.take(&mut overlay, id, span, vector)?;
+                    continue;
+                }
+                if rows >= catchup {
                     continue;
                 }
                 let cost: usize = encoded.iter().map(Vec::len).sum();
