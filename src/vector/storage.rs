@@ -58,6 +58,15 @@ impl Storage {
         }
     }
 
+    /// The dimensions of a stored vector of that many bytes.
+    pub fn dims(self, bytes: usize) -> usize {
+        match self {
+            Storage::F32 => bytes / 4,
+            Storage::F16 => bytes / 2,
+            Storage::Int8 => bytes.saturating_sub(4),
+        }
+    }
+
     /// The bytes to store.
     ///
     /// # Errors

@@ -310,12 +310,22 @@ impl Comparison {
         (self.operator == Operator::Eq).then_some(&self.raw)
     }
 
-    /// Whether SQLite keeps a row with this stored value. `None`: it depends on whether the
-    /// operand has an affinity (`code = 7` compares texts, `code = other.number` numbers), which
-    /// SQLite does not tell. That is so only for a stored text and a number as operand.
+    /// Whether SQLite keeps a row with this stored value. `None`: that depends on what SQLite does
+    /// not tell, see [`Self::keeps_with`], or on the collation of `<>`: for that it says BINARY,
+    /// whatever it is *(tried on 3.38 to 3.51)*.
     pub fn keeps(&self, stored: &Output) -> Option<bool> {
+        if self.operator != Operator::Ne {
+            return self.keeps_with(stored, self.collation);
+        }
+        let keeps = Collation::ALL.map(|collation| self.keeps_with(stored, collation));
+        keeps.iter().all(|k| *k == keeps[0]).then_some(keeps[0])?
+    }
+
+    /// `None`: it depends on whether the operand has an affinity (`code = 7` compares texts,
+    /// `code = other.number` numbers). That is so only for a stored text and a number as operand.
+    fn keeps_with(&self, stored: &Output, collation: Collation) -> Option<bool> {
         let holds = |stored: &Output, operand: &Output| {
-            let ordering = compare(stored, operand, self.collation);
+            let ordering = compare(stored, operand, collation);
             self.operator.holds(ordering)
         };
         let as_literal = holds(stored, &self.coerced);

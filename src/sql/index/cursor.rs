@@ -127,7 +127,11 @@ impl Cursor {
                         let Some(present) = now.remove(&found.row) else {
                             continue;
                         };
-                        if search.filters().takes_values(present.id, &present.values) {
+                        let filters = search.filters();
+                        if filters.takes_values(present.id, &present.values) {
+                            if self.k.is_some() && !filters.are_certain(&present.values) {
+                                return Err(uncountable(present.id));
+                            }
                             self.left -= 1;
                             self.ready.push_back((present, Some(found)));
                         }
@@ -232,7 +236,7 @@ fn as_f32(store: &Store<'_>, stored: &[u8]) -> Result<Output> {
     let dims = match store.get("dims")? {
         Output::Integer(dims) => usize::try_from(dims).unwrap_or(0),
         // Nothing is stored yet: a vector that this query made.
-        _ => stored.len() / store.storage().bytes(1).max(1),
+        _ => store.storage().dims(stored.len()),
     };
     let vector = store
         .storage()
@@ -322,6 +326,10 @@ fn refused(refusal: Refusal, index: &str) -> Error {
         Refusal::MatchColumn => {
             format!("MATCH searches the whole index, not a column: WHERE {index} MATCH '...'")
         }
+        Refusal::ThirdArgument => format!(
+            "a call takes what to search for and k, as in {index}('...', 10), and nothing else; \
+             distance is compared with < or >, with = only as +distance = ..."
+        ),
     })
 }
 
@@ -363,6 +371,14 @@ fn read_inputs(store: &Store<'_>, steps: &Steps, values: &[Value<'_>]) -> Result
         inputs.filters.add_null(&store.index.spec, column, is_null);
     }
     Ok(inputs)
+}
+
+/// Counting the row would give too few rows, or too many.
+fn uncountable(id: i64) -> Error {
+    Error::invalid(format!(
+        "k cannot be counted: whether row {id} passes is known to SQLite alone (a text compared with \
+         a number, or <> and not by BINARY); write ORDER BY distance LIMIT instead of k"
+    ))
 }
 
 fn k_of(value: Output) -> Result<usize> {

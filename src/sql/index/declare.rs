@@ -93,6 +93,9 @@ impl Hidden {
 
     /// The names of all but the first.
     pub const NAMES: [&'static str; 5] = ["k", "distance", "score", "passage", "embedding"];
+
+    /// The types of all but the first.
+    const TYPES: [&'static str; 5] = ["INTEGER", "REAL", "REAL", "TEXT", "BLOB"];
 }
 
 /// What a column number of SQLite's stands for.
@@ -232,12 +235,14 @@ impl Spec {
 
     /// The statement by which SQLite learns of the columns.
     pub fn create_table(&self, index_name: &str) -> String {
-        let own = Hidden::NAMES.map(|name| format!("{name} HIDDEN"));
+        // Without a type, HIDDEN itself would count as one, and give them the affinity NUMERIC.
+        let own = Hidden::NAMES.iter().zip(Hidden::TYPES);
+        let own = own.map(|(name, declared)| format!("{name} {declared} HIDDEN"));
         let columns: Vec<String> = self
             .columns
             .iter()
             .map(Column::definition)
-            .chain([format!("{} HIDDEN", quote_name(index_name))])
+            .chain([format!("{} BLOB HIDDEN", quote_name(index_name))])
             .chain(own)
             .collect();
         format!("CREATE TABLE x({})", columns.join(", "))

@@ -83,7 +83,7 @@ impl Filters {
 
     /// `distance operator value`, or of the score.
     pub fn add_distance(&mut self, of_score: bool, operator: Operator, operand: Output) {
-        let test = Comparison::new(Affinity::Blob, operator, operand.clone(), Collation::Binary);
+        let test = Comparison::new(Affinity::Real, operator, operand.clone(), Collation::Binary);
         self.distances.push(Limit {
             of_score,
             operator,
@@ -123,6 +123,11 @@ impl Filters {
     /// Whether a row passes, all columns given.
     pub fn takes_values(&self, id: i64, values: &[Output]) -> bool {
         self.takes_rowid(id) && self.columns.iter().all(|c| c.takes(&values[c.column]))
+    }
+
+    /// Whether it is certain that SQLite keeps a row that passes, all columns given.
+    pub fn are_certain(&self, values: &[Output]) -> bool {
+        self.columns.iter().all(|c| c.is_certain(&values[c.column]))
     }
 
     /// Whether a distance passes.
@@ -178,6 +183,13 @@ impl ColumnTest {
             // What only SQLite can decide is left to it.
             Test::Any(any) => any.iter().any(|test| test.keeps(value).unwrap_or(true)),
             Test::Null(is_null) => (*value == Output::Null) == *is_null,
+        }
+    }
+
+    fn is_certain(&self, value: &Output) -> bool {
+        match &self.test {
+            Test::Any(any) => any.iter().any(|test| test.keeps(value) == Some(true)),
+            Test::Null(_) => true,
         }
     }
 }

@@ -18,6 +18,8 @@ use std::collections::{HashMap, HashSet};
 const NOTES: usize = 4096;
 /// The most tokens that a query embeds: some 0.35 s on two cores for a small model.
 const TOKENS: usize = 1024;
+/// Texts over what is left of [`TOKENS`] after which no more are embedded.
+const REFUSALS: usize = 16;
 
 /// What changed rows are to a query.
 #[derive(Default)]
@@ -63,13 +65,13 @@ impl Store<'_> {
         let mut overlay = Overlay::default();
         let mut ids = self.newest_pending(content, settings)?;
         ids.retain(|&id| filters.takes_rowid(id));
-        let (mut waiting, mut rows, mut tokens) = (Vec::new(), 0, 0);
+        let (mut waiting, mut rows, mut tokens, mut refused) = (Vec::new(), 0, 0, 0);
         let at_once = if content.kind == Kind::View {
             NOTES
         } else {
             64
         };
-        'all: for some in ids.chunks(at_once) {
+        for some in ids.chunks(at_once) {
             self.host.interrupts.check()?;
             let now = self.fetch(content, some)?.into_iter().map(|p| (p.id, p));
             let mut now: HashMap<i64, Present> = now.collect();
@@ -78,10 +80,16 @@ impl Store<'_> {
                 else {
                     continue;
                 };
-                if rows >= self.index.spec.catchup {
-                    break 'all;
+                // Rows further on may need no embedding: it is their values that have changed.
+                let catchup = self.index.spec.catchup;
+                if catchup == 0 {
+                    continue;
                 }
-                let Some(model) = model()? else { break 'all };
+                let Some(model) = model()? else { continue };
+                let cached = model.cache().get(&text.whole);
+                if rows >= catchup && cached.is_none() {
+                    continue;
+                }
                 let Ok(cut) = self.cut(&model, &text)? else {
                     overlay.replaced.insert(id);
                     continue;
@@ -89,13 +97,19 @@ impl Store<'_> {
                 let (spans, encoded): (Vec<_>, Vec<Vec<i64>>) = cut.into_iter().unzip();
                 // Only a text of one passage is in the cache as a whole.
                 if let [span] = spans[..]
-                    && let Some(vector) = model.cache().get(&text.whole)
+                    && let Some(vector) = &cached
                 {
-                    self.take(&mut overlay, id, span, &vector)?;
+                    self.take(&mut overlay, id, span, vector)?;
+                    continue;
+                }
+                if rows >= catchup {
                     continue;
                 }
                 let cost: usize = encoded.iter().map(Vec::len).sum();
                 if tokens + cost > TOKENS {
+                    // Smaller ones may fit, but not all the rest is worth being tokenised.
+                    refused += 1;
+                    rows = if refused > REFUSALS { catchup } else { rows };
                     continue;
                 }
                 tokens += cost;

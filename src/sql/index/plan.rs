@@ -12,7 +12,7 @@
 //! subject = "rowid" | "distance" | "score" | "col" number [":nocase" | ":rtrim"]
 //! operator = "=" | "<>" | "<" | "<=" | ">" | ">="
 //! null    = "col" number "-null" | "col" number "-not-null"
-//! refusal = "twice" | "bad-k" | "k-twice" | "k-alone" | "match-column"
+//! refusal = "twice" | "bad-k" | "k-twice" | "k-alone" | "match-column" | "third-argument"
 //! ```
 //!
 //! `match`, `k`, each filter, `limit` and `offset` have one value, in their order; the other words
@@ -189,6 +189,7 @@ struct Sorted {
     limits: Vec<usize>,
     others: Vec<usize>,
     match_elsewhere: bool,
+    third_argument: bool,
 }
 
 impl Sorted {
@@ -199,6 +200,7 @@ impl Sorted {
             limits: Vec::new(),
             others: Vec::new(),
             match_elsewhere: false,
+            third_argument: false,
         };
         for (n, term) in terms.iter().enumerate() {
             // LIMIT and OFFSET are about no column: theirs is any number.
@@ -208,6 +210,12 @@ impl Sorted {
                 (_, Some(Place::Hidden(Hidden::K))) => &mut sorted.ks,
                 (Op::Match, _) if term.usable => {
                     sorted.match_elsewhere = true;
+                    &mut sorted.others
+                }
+                (Op::Eq, Some(Place::Hidden(Hidden::Distance)))
+                    if term.usable && !term.can_take_all =>
+                {
+                    sorted.third_argument = true;
                     &mut sorted.others
                 }
                 _ => &mut sorted.others,
@@ -228,6 +236,8 @@ impl Sorted {
             Some(Refusal::KTwice)
         } else if !self.ks.is_empty() && self.queries.is_empty() {
             Some(Refusal::KAlone)
+        } else if self.third_argument && !self.queries.is_empty() {
+            Some(Refusal::ThirdArgument)
         } else {
             self.match_elsewhere.then_some(Refusal::MatchColumn)
         }
@@ -278,7 +288,8 @@ fn search(
     let limited = !sorted.ks.is_empty();
     let cost = SEARCH * (1.0 + 0.5 / (1 + helpful) as f64);
     match (limited, draft.steps.no_cut) {
-        (true, true) => draft.priced(NEVER, i64::MAX), // also an error, once it runs
+        // `k` would count rows that SQLite then drops: any plan where those terms come later is as good.
+        (true, true) => draft.priced(NEVER, i64::MAX),
         (true, false) => draft.priced(cost, 10),
         (false, _) => draft.priced(cost, 1000),
     }

@@ -91,7 +91,7 @@ impl Store<'_> {
     fn insert_vector(&self, id: Option<i64>, values: &[Output], vector: &[f32]) -> Result<i64> {
         let joined = self.join(values);
         let id = self.insert_row(id, joined.hash(), values)?;
-        let (span, vector) = (joined.text().map(span), vector.to_vec());
+        let (span, vector) = (joined.text().map(|text| span(&text.whole)), vector.to_vec());
         self.put_passage(None, id, &Passage { span, vector })?;
         Ok(id)
     }

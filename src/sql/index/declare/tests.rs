@@ -56,8 +56,8 @@ fn the_transcript_is_read() {
     assert_eq!(spec, expected);
     assert_eq!(
         spec.create_table("notes_bge"),
-        "CREATE TABLE x(\"title\", \"body\", \"lang\", \"notes_bge\" HIDDEN, k HIDDEN, \
-         distance HIDDEN, score HIDDEN, passage HIDDEN, embedding HIDDEN)"
+        "CREATE TABLE x(\"title\", \"body\", \"lang\", \"notes_bge\" BLOB HIDDEN, k INTEGER HIDDEN, \
+         distance REAL HIDDEN, score REAL HIDDEN, passage TEXT HIDDEN, embedding BLOB HIDDEN)"
     );
     assert_eq!(spec.query_column(), 3);
     assert_eq!(spec.number_of(Hidden::Embedding), 8);
@@ -182,7 +182,7 @@ fn columns_are_read_with_type_and_collation() {
     }
     let spec = declared(&["a", "\"b\"\"c\" VARCHAR(9) COLLATE NOCASE UNINDEXED"]);
     assert!(spec.create_table("i\"x").starts_with(
-        "CREATE TABLE x(\"a\", \"b\"\"c\" VARCHAR(9) COLLATE \"NOCASE\", \"i\"\"x\" HIDDEN, k HIDDEN, "
+        "CREATE TABLE x(\"a\", \"b\"\"c\" VARCHAR(9) COLLATE \"NOCASE\", \"i\"\"x\" BLOB HIDDEN, k INTEGER HIDDEN, "
     ));
 }
 

@@ -46,6 +46,8 @@ pub enum Refusal {
     KAlone,
     /// MATCH on another column than the one called like the index.
     MatchColumn,
+    /// `distance =`, which is what the third argument of a call arrives as.
+    ThirdArgument,
 }
 
 /// What a value is.
@@ -102,12 +104,13 @@ pub enum Order {
     Rowid,
 }
 
-const REFUSALS: [(Refusal, &str); 5] = [
+const REFUSALS: [(Refusal, &str); 6] = [
     (Refusal::Twice, "twice"),
     (Refusal::BadK, "bad-k"),
     (Refusal::KTwice, "k-twice"),
     (Refusal::KAlone, "k-alone"),
     (Refusal::MatchColumn, "match-column"),
+    (Refusal::ThirdArgument, "third-argument"),
 ];
 
 const ORDERS: [(Order, &str); 3] = [

@@ -144,7 +144,7 @@ fn what_only_sqlite_checks_forbids_to_cut() {
         term(TITLE, Op::IsNull),
         term(LANG, Op::Other(65)),
         term(LANG, Op::Other(72)),
-        term(DISTANCE, Op::Eq),
+        term(DISTANCE, Op::Ne),
         term(SCORE, Op::Ne),
         term(QUERY, Op::NotNull),
         term(8, Op::Eq),
@@ -195,6 +195,10 @@ fn what_cannot_be_answered_is_refused_when_it_runs() {
         (vec![k(), term(ROWID, Op::Eq)], "k-alone"),
         (vec![term(TITLE, Op::Match)], "match-column"),
         (vec![matched(), term(LANG, Op::Match)], "match-column"),
+        (
+            vec![matched(), k(), term(DISTANCE, Op::Eq)],
+            "third-argument",
+        ),
     ] {
         let chosen = chosen(&terms);
         assert_eq!(chosen.text, word);
