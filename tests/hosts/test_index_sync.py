@@ -901,3 +901,22 @@ def test_an_interruption_in_a_transaction_leaves_it_whole_or_rolled_back(connect
     check(other)
     sync(db)
     assert len(found(db)) == rows and pending(other) == 0
+
+
+def test_a_scan_reaches_every_key(db):
+    """Rows that were there before the index, in more than one step of a scan, and with keys at both ends."""
+    db.execute(DOCS)
+    db.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) INSERT INTO docs(id) SELECT i * 3 FROM n")
+    db.executemany("INSERT INTO docs(id, body) VALUES (?, ?)", [(2**63 - 1, "last"), (-(2**63), "first"), (0, "middle")])
+    db.execute(INDEX)
+    assert pending(db) == 20_003 and sync(db) == 20_003
+    assert pending(db) == 0 and found(db) == {2**63 - 1, -(2**63), 0} and status(db)["rows"] == 20_003
+    assert sync(db) == 0
+    check(db)
+
+
+def test_a_row_of_the_index_that_is_deleted_before_its_sync_is_not_pending(db):
+    db.execute(f"CREATE VIRTUAL TABLE idx USING bge(body, model = '{TINY}'); INSERT INTO idx(body) VALUES ('a'), ('b'); DELETE FROM idx WHERE rowid = 1")
+    assert pending(db) == 1
+    db.execute("DELETE FROM idx")
+    assert pending(db) == 0
