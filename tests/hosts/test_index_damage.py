@@ -418,6 +418,10 @@ for seed in range(250):
         db = connect(database=file)
     except (apsw.Error, UnicodeDecodeError):
         continue
+    try:
+        db.execute("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY")
+    except (apsw.Error, UnicodeDecodeError):
+        pass
     for index in ("over", "own", "bare"):
         for sql in (f"SELECT bge_status('{index}')",
                     f"SELECT rowid, passage, embedding FROM {index} WHERE {index} MATCH 'reset' AND k = 5",

@@ -436,11 +436,13 @@ for n in range(kills):
     lines = os.fdopen(out)
     first = lines.readline()
     assert first == '["up"]\\n', first
-    time.sleep(chance.choice([0.01, 0.1, 0.3]) * chance.random())
+    # At a random moment after some commits, however slow the machine is.
+    told = [line for line in (lines.readline() for _ in range(chance.randint(0, 5))) if line]
+    time.sleep(chance.choice([0.002, 0.02, 0.1]) * chance.random())
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     pending = None
-    for line in lines:
+    for line in [*told, *lines]:
         if not line.endswith("\\n"):
             break
         kind, *rest = json.loads(line)
