@@ -65,7 +65,7 @@ demo: build model
 
 demo-packages: build model
 	@scripts/setup.sh sqlite3
-	@examples/packages/search.sh target/packages.db "$(or $(QUERY),watch the night sky and find planets)"
+	@examples/packages/search.sh target/packages.db $(if $(QUERY),"$(QUERY)")
 
 # ---- tests -----------------------------------------------------------------------------------
 

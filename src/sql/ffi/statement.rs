@@ -386,7 +386,7 @@ impl Connection<'_> {
     }
 
     /// The SQL of a statement that is running and reads from a database file.
-    pub fn reading_statement(&self) -> Option<String> {
+    pub fn reading_statement(&self, but: &str) -> Option<String> {
         let mut statement = std::ptr::null_mut();
         let mut last = None;
         loop {
@@ -398,7 +398,10 @@ impl Connection<'_> {
                 }
                 let text = sqlite!(self.api(), sql(statement));
                 if sqlite!(self.api(), stmt_busy(statement)) != 0 && !text.is_null() {
-                    last = Some(CStr::from_ptr(text).to_string_lossy().into_owned());
+                    let text = CStr::from_ptr(text).to_string_lossy().into_owned();
+                    if last.is_none() || !text.contains(but) {
+                        last = Some(text);
+                    }
                 }
             }
         }

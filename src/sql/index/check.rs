@@ -1,8 +1,11 @@
 //! `integrity-check`: whether the shadow tables agree with each other and with the content.
 
-use super::code_store::{CHUNK, Chunk};
-use super::content::Noting;
+use super::code_store::{CHUNK, Chunk, FIRST_CODES};
+use super::compare::apply;
+use super::content::{Content, Kind as ContentKind, Noting, Present};
+use super::names::quoted;
 use super::store::{Settings, Store, corrupt};
+use super::text::Joined;
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::{Output, Row};
 use std::collections::HashMap;
@@ -63,6 +66,18 @@ impl Store<'_> {
                 read.integer(0).unwrap_or(0)
             ));
         }
+        // What has no vector: rows without text, rows that cannot be embedded, and those to come.
+        let mut read = self.sql(
+            "SELECT id FROM {rows} WHERE problem IS NULL AND length(hash) = 16 AND hash <> ?1 \
+             AND id NOT IN (SELECT row FROM {passages} WHERE row IS NOT NULL) LIMIT 1000",
+        )?;
+        read.bind_output(1, &Output::Blob(Joined::Nothing.hash()))?;
+        while read.step()? == Row::Ready {
+            faults.add(format!(
+                "row {} has no vector",
+                read.integer(0).unwrap_or(0)
+            ));
+        }
         let orphans = "SELECT DISTINCT row FROM {passages} \
                        WHERE row IS NULL OR row NOT IN (SELECT id FROM {rows}) LIMIT 1000";
         let mut read = self.sql(orphans)?;
@@ -76,7 +91,7 @@ impl Store<'_> {
     }
 
     fn check_passages(&self, settings: &Settings, faults: &mut Faults) -> Result<()> {
-        let mut read = self.sql("SELECT slot, vector FROM {passages}")?;
+        let mut read = self.sql("SELECT slot, vector, start, stop FROM {passages}")?;
         let mut count = 0usize;
         while read.step()? == Row::Ready {
             count += 1;
@@ -88,6 +103,14 @@ impl Store<'_> {
                 faults.add("there are vectors, but not their dims".to_owned());
                 return Ok(());
             };
+            let span = (read.column(2)?, read.column(3)?);
+            let fits = match span {
+                (Output::Integer(start), Output::Integer(stop)) => 0 <= start && start <= stop,
+                span => span == (Output::Null, Output::Null),
+            };
+            if !fits {
+                faults.add(format!("the place in the text of slot {slot} is no place"));
+            }
             match read.blob(1)? {
                 None => faults.add(format!("the vector of slot {slot} is no BLOB")),
                 Some(stored) => {
@@ -102,9 +125,22 @@ impl Store<'_> {
 
     fn check_codes(&self, settings: &Settings, faults: &mut Faults) -> Result<()> {
         let tail = self.tail_start()?;
+        let stray = self.sql("SELECT chunk FROM {codes} WHERE chunk < 0 LIMIT 1")?;
+        if let Some(number) = stray.integer_of_first()? {
+            faults.add(format!("there is no chunk {number} of codes"));
+        }
+        // A chunk is coded as soon as it is full.
+        let last = self
+            .sql("SELECT max(slot) FROM {passages}")?
+            .integer_of_first()?;
+        let most = if tail == 0 { FIRST_CODES } else { CHUNK as i64 };
+        if last.is_some_and(|last| last.saturating_sub(tail) >= most) {
+            faults.add(format!("the codes from slot {tail} on are missing"));
+        }
         if tail == 0 {
             return Ok(());
         }
+        self.check_code_settings(faults)?;
         let (Some(dims), Some(coder)) = (settings.dims, self.coder()?) else {
             faults.add("there are codes, but not their parameters".to_owned());
             return Ok(());
@@ -123,7 +159,7 @@ impl Store<'_> {
             let chunk = match Chunk::read(number, read.blob(0)?, read.blob(1)?, size) {
                 Ok(chunk) => chunk,
                 Err(e) => {
-                    faults.add(e.message().to_owned());
+                    faults.add(words(&e));
                     continue;
                 }
             };
@@ -163,6 +199,21 @@ impl Store<'_> {
         Ok(())
     }
 
+    /// Stamps, by which codes are found in memory, and what their bounds are made with.
+    fn check_code_settings(&self, faults: &mut Faults) -> Result<()> {
+        if !matches!(self.get("stamp")?, Output::Integer(_)) {
+            faults.add("the stamp of the codes is missing".to_owned());
+        }
+        let twice = "SELECT count(*) - count(DISTINCT stamp) FROM {codes} WHERE stamp IS NOT NULL";
+        if self.sql(twice)?.integer_of_first()? != Some(0) {
+            faults.add("two chunks of the codes have one stamp".to_owned());
+        }
+        if let Err(e) = self.z() {
+            faults.add(words(&e));
+        }
+        Ok(())
+    }
+
     fn vectors_from(&self, first: i64) -> Result<HashMap<i64, Vec<u8>>> {
         let mut read =
             self.sql("SELECT slot, vector FROM {passages} WHERE slot >= ?1 LIMIT 1024")?;
@@ -187,6 +238,7 @@ impl Store<'_> {
         if content.noting != Noting::On || self.settings()?.scanned != super::store::Scanned::All {
             return Ok(());
         }
+        self.check_missing(&content, faults)?;
         let mut read = self.sql(
             "SELECT id FROM {rows} WHERE id NOT IN (SELECT id FROM {log} WHERE id IS NOT NULL)",
         )?;
@@ -197,18 +249,74 @@ impl Store<'_> {
         drop(read);
         for some in ids.chunks(256) {
             self.host.interrupts.check()?;
-            for present in self.fetch(&content, some)? {
-                let Some(joined) = &present.joined else {
-                    continue;
-                };
-                let indexed = self.row(present.id)?;
-                if indexed.is_some_and(|row| row.hash != joined.hash()) {
-                    faults.add(format!("row {} has changed without a note", present.id));
+            let mut now: HashMap<i64, Present> = self
+                .fetch(&content, some)?
+                .into_iter()
+                .map(|p| (p.id, p))
+                .collect();
+            for &id in some {
+                match now.remove(&id) {
+                    Some(present) => self.check_row(&present, faults)?,
+                    // In a table of the user's a row may be displaced without a note.
+                    None if content.kind != ContentKind::Own => {}
+                    None => faults.add(format!("the text of row {id} is gone")),
                 }
             }
         }
         Ok(())
     }
+
+    /// Rows of the content that are neither indexed nor noted, and would never be found.
+    fn check_missing(&self, content: &Content, faults: &mut Faults) -> Result<()> {
+        let names = &self.index.names;
+        let (rows, log) = (names.table("rows"), names.table("log"));
+        let (table, lost) = match content.kind {
+            // The row is there from the first; a text that is kept waits to be embedded.
+            ContentKind::Nothing => {
+                let text = names.table("text");
+                (rows, format!("r.{{key}} IN (SELECT id FROM {text})"))
+            }
+            _ => {
+                let table = names.in_schema(&content.named.table);
+                (table, format!("r.{{key}} NOT IN (SELECT id FROM {rows})"))
+            }
+        };
+        let key = quoted(&content.named.key);
+        let lost = lost.replace("{key}", &key);
+        let mut read = self.plain_sql(&format!(
+            "SELECT r.{key} FROM {table} AS r WHERE {lost} AND typeof(r.{key}) = 'integer' \
+             AND r.{key} NOT IN (SELECT id FROM {log} WHERE id IS NOT NULL) LIMIT 1000"
+        ))?;
+        while read.step()? == Row::Ready {
+            let id = read.integer(0).unwrap_or(0);
+            faults.add(format!(
+                "row {id} is not indexed, and no note says that it is to be"
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_row(&self, present: &Present, faults: &mut Faults) -> Result<()> {
+        let Some(indexed) = self.row(present.id)? else {
+            return Ok(());
+        };
+        let text = present.joined.as_ref();
+        let others = self.others();
+        let others = others.map(|(n, column)| apply(column.affinity, present.values[n].clone()));
+        let differs = !indexed.others.iter().cloned().eq(others);
+        if differs || text.is_some_and(|joined| indexed.hash != joined.hash()) {
+            faults.add(format!("row {} has changed without a note", present.id));
+        }
+        Ok(())
+    }
+}
+
+/// What an error about damage says, without what all of them say.
+fn words(error: &Error) -> String {
+    let message = error.message();
+    let said = message.strip_prefix("the index is damaged: ");
+    let said = said.and_then(|said| said.split("; INSERT INTO").next());
+    said.unwrap_or(message).to_owned()
 }
 
 fn shown(value: &Output) -> String {

@@ -134,6 +134,29 @@ fn proven_z(coder: &Coder, sample: &[f32]) -> Result<f32> {
     Ok(z)
 }
 
+/// What writing a vector must know of the index; true until something is written.
+pub struct Room {
+    /// The setting.
+    pub dims: Output,
+    /// Whether coded chunks have free slots.
+    has_holes: bool,
+    /// The slot behind all others; `None` where no number is left.
+    next: Option<i64>,
+    /// Where the tail begins.
+    tail: i64,
+}
+
+/// Where the tail begins behind this last chunk.
+fn tail_after(last: Option<i64>) -> Result<i64> {
+    let slots = |chunk: i64| chunk.checked_add(1)?.checked_mul(CHUNK as i64);
+    match last {
+        None => Ok(0),
+        Some(last) => slots(last)
+            .filter(|_| last >= 0)
+            .ok_or_else(|| corrupt(format_args!("there is no chunk {last} of codes"))),
+    }
+}
+
 impl Store<'_> {
     /// The slot behind the last coded one: where the tail begins.
     ///
@@ -143,13 +166,7 @@ impl Store<'_> {
         let last = self
             .sql("SELECT max(chunk) FROM {codes}")?
             .integer_of_first()?;
-        let slots = |chunk: i64| chunk.checked_add(1)?.checked_mul(CHUNK as i64);
-        match last {
-            None => Ok(0),
-            Some(last) => slots(last)
-                .filter(|_| last >= 0)
-                .ok_or_else(|| corrupt(format_args!("there is no chunk {last} of codes"))),
-        }
+        tail_after(last)
     }
 
     /// What codes are made and read with; `None` as long as there are none.
@@ -178,12 +195,33 @@ impl Store<'_> {
             .ok_or_else(|| corrupt("there are codes, but not their parameters"))
     }
 
+    /// What writing a vector must know, in one statement: a row costs as many as it runs.
+    ///
+    /// # Errors
+    /// What SQLite says; damage.
+    pub fn room(&self) -> Result<Room> {
+        let mut read = self.sql(
+            "SELECT (SELECT v FROM {config} WHERE k = 'dims'), \
+                    (SELECT v FROM {config} WHERE k = 'free'), \
+                    (SELECT max(slot) FROM {passages}), (SELECT max(chunk) FROM {codes})",
+        )?;
+        read.step()?;
+        let tail = tail_after(read.integer(3))?;
+        let next = read.integer(2).map_or(Some(0), |last| last.checked_add(1));
+        Ok(Room {
+            dims: read.column(0)?,
+            has_holes: read.integer(1).is_some_and(|free| free > 0),
+            next: next.map(|next| next.max(tail)),
+            tail,
+        })
+    }
+
     /// A slot for a new vector.
     ///
     /// # Errors
     /// What SQLite says; damage.
-    pub fn new_slot(&self) -> Result<i64> {
-        if matches!(self.get("free")?, Output::Integer(1..)) {
+    pub fn new_slot(&self, room: &Room) -> Result<i64> {
+        if room.has_holes {
             let mut find = self
                 .sql("SELECT chunk, live FROM {codes} WHERE used < 1024 ORDER BY chunk LIMIT 1")?;
             if find.step()? == Row::Ready {
@@ -194,20 +232,16 @@ impl Store<'_> {
                 return Ok(chunk * CHUNK as i64 + free as i64);
             }
         }
-        let last = self
-            .sql("SELECT max(slot) FROM {passages}")?
-            .integer_of_first()?;
-        let next = last.map_or(Some(0), |last| last.checked_add(1));
-        let next = next.ok_or_else(|| corrupt("there is no slot left"))?;
-        Ok(next.max(self.tail_start()?))
+        room.next.ok_or_else(|| corrupt("there is no slot left"))
     }
 
-    /// Codes the vector that was written to a slot, where that is to be done now.
+    /// Codes the vector that was written to a slot, where that is to be done now. `room` is as it
+    /// was before that.
     ///
     /// # Errors
     /// What SQLite says; damage.
-    pub fn fill_slot(&self, slot: i64, stored: &[u8]) -> Result<()> {
-        let start = self.tail_start()?;
+    pub fn fill_slot(&self, slot: i64, stored: &[u8], room: &Room) -> Result<()> {
+        let start = room.tail;
         if slot < start {
             let coder = self.coder_of_chunks()?;
             let vector = self.decoded(stored, coder.dims())?;
@@ -359,10 +393,12 @@ impl Store<'_> {
     /// # Errors
     /// What SQLite says.
     pub fn z(&self) -> Result<f32> {
-        Ok(match self.get("z")? {
-            Output::Real(z) if z.is_finite() => z as f32,
-            _ => DEFAULT_Z,
-        })
+        match self.get("z")? {
+            Output::Null => Ok(DEFAULT_Z),
+            Output::Real(z) if z.is_finite() && z >= f64::from(DEFAULT_Z) => Ok(z as f32),
+            // A smaller one would lose rows.
+            other => Err(corrupt(format_args!("z is {other:?}"))),
+        }
     }
 
     /// Vectors from all over the index, one after the other.

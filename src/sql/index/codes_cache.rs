@@ -23,6 +23,8 @@ struct Codes {
 
 /// The chunks of an index, by their numbers from 0, and what they were coded with.
 pub struct List {
+    /// The index's stamp.
+    pub stamp: i64,
     stamps: Vec<i64>,
     /// What codes were made with.
     pub coder: Coder,
@@ -91,6 +93,7 @@ impl Store<'_> {
             return Ok(None);
         }
         let list = Arc::new(List {
+            stamp,
             stamps,
             coder,
             z: self.z()?,

@@ -7,7 +7,7 @@ use super::code_store::{FIRST_CODES, fresh_stamp};
 use super::content::Noting;
 use super::declare::Content;
 use super::names::text;
-use super::store::Store;
+use super::store::{FORMAT, Store};
 use crate::error::{Error, Result};
 use crate::sql::ffi::Output;
 
@@ -38,6 +38,7 @@ impl Store<'_> {
     /// also where shadow tables are damaged or gone.
     fn rebuild(&self) -> Result<()> {
         self.refuse_without_texts()?;
+        self.refuse_newer_format()?;
         let generation = match self.get("generation") {
             Ok(Output::Integer(n)) => n.wrapping_add(1),
             _ => fresh_stamp()?.abs() / 2,
@@ -46,8 +47,7 @@ impl Store<'_> {
         let remembered = remembered.map(|key| (key, self.get(key).unwrap_or(Output::Null)));
         let content = self.content();
         self.drop_triggers()?;
-        self.drop_made_tables()?;
-        self.create_tables()?;
+        self.empty_tables()?;
         self.set("generation", Output::Integer(generation))?;
         if self.keeps_text() {
             return Ok(());
@@ -64,6 +64,14 @@ impl Store<'_> {
             }
             // What the content was called is lost, or the content is gone: as it was declared.
             Err(_) => self.declare_content(),
+        }
+    }
+
+    /// A newer version's tables are not ours to fill; damage is.
+    fn refuse_newer_format(&self) -> Result<()> {
+        match self.get("format") {
+            Ok(Output::Integer(format)) if format > FORMAT => self.check_format(),
+            _ => Ok(()),
         }
     }
 

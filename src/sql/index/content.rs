@@ -6,7 +6,7 @@
 
 use super::declare::Content as Declared;
 use super::names::{quoted, text};
-use super::store::Store;
+use super::store::{Scanned, Store};
 use super::text::{Joined, join};
 use super::triggers::Named;
 use crate::error::{Error, Result};
@@ -105,6 +105,12 @@ impl Store<'_> {
         self.set("triggers", Output::Integer(i64::from(triggers)))?;
         if triggers {
             self.create_triggers(&named)?;
+            // Of an empty table, from now on every row has a note: there is nothing to scan.
+            let table = self.index.names.in_schema(&named.table);
+            let any = self.plain_sql(&format!("SELECT 1 FROM {table} LIMIT 1"))?;
+            if any.integer_of_first()?.is_none() {
+                self.set_scanned(Scanned::All)?;
+            }
         }
         Ok(())
     }
@@ -153,7 +159,11 @@ impl Store<'_> {
         })
     }
 
-    fn remembered(&self) -> Result<Named> {
+    /// The content's names as they were written down.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn remembered(&self) -> Result<Named> {
         let get = |key: &str| -> Result<String> {
             let missing = || super::store::corrupt(format_args!("setting {key} is missing"));
             text(&self.get(key)?).ok_or_else(missing)

@@ -201,7 +201,7 @@ impl Cursor {
             }
         };
         let text = joined.text().zip(span);
-        let passage = text.and_then(|(text, (start, stop))| slice(text, start, stop));
+        let passage = text.and_then(|(text, (start, stop))| slice(&text.whole, start, stop));
         Ok(passage.map_or(Output::Null, |passage| Output::Text(passage.to_owned())))
     }
 

@@ -4,7 +4,7 @@
 //! one of the same name, is refused until `rebuild`.
 
 use super::store::{Passage, Settings, Store};
-use super::text::span;
+use super::text::{Text, span};
 use crate::engine::{self, Role, SharedEmbedder};
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::Output;
@@ -80,7 +80,7 @@ impl Store<'_> {
     ///
     /// # Errors
     /// An interruption, a failure of the runtime, passages that the model cannot have.
-    pub fn embed(&self, model: &SharedEmbedder, texts: &[&str]) -> Result<Vec<Made>> {
+    pub fn embed(&self, model: &SharedEmbedder, texts: &[&Text]) -> Result<Vec<Made>> {
         let cut = texts.iter().map(|text| self.cut(model, text));
         let cut: Vec<Cut> = cut.collect::<Result<_>>()?;
         let mut ids = Vec::new();
@@ -111,7 +111,10 @@ impl Store<'_> {
     }
 
     /// The passages of a text, as spans of characters and ids; or why there are none.
-    pub fn cut(&self, model: &SharedEmbedder, text: &str) -> Result<Cut> {
+    ///
+    /// # Errors
+    /// An interruption, passages that the model cannot have.
+    pub fn cut(&self, model: &SharedEmbedder, text: &Text) -> Result<Cut> {
         let (stop, spec) = (self.host.interrupts, &self.index.spec);
         let encode = |text: &str| model.encode_as(text, Role::Passage, stop);
         // A problem of the text, not of the model or the machine.
@@ -121,23 +124,51 @@ impl Store<'_> {
         };
         let limit = model.config().max_length;
         let most = spec.chunk_tokens.unwrap_or(limit);
-        match encode(text) {
+        match encode(&text.whole) {
             Ok(ids) if ids.len() < limit && ids.len() <= most => {
-                return Ok(Ok(vec![(span(text), ids)]));
+                return Ok(Ok(vec![(span(&text.whole), ids)]));
             }
             Ok(_) => {}
             Err(e) if e.kind() == Kind::Invalid => {}
             Err(e) => return problem(e),
         }
-        let overlap = spec.overlap.min(most / 2);
+        let (title, body, room) = self.title(model, text, most)?;
+        let first = text.whole[..text.whole.len() - body.len()].chars().count();
         let mut passages = Vec::new();
-        for chunk in model.chunks(text, Some(most), overlap, stop)? {
-            match encode(chunk.text) {
-                Ok(ids) => passages.push(((chunk.start as i64, chunk.stop as i64), ids)),
+        for chunk in model.chunks(body, Some(room), spec.overlap.min(room / 2), stop)? {
+            let ids = match title {
+                "" => encode(chunk.text),
+                title => encode(&format!("{title}\n{}", chunk.text)),
+            };
+            let span = ((first + chunk.start) as i64, (first + chunk.stop) as i64);
+            match ids {
+                Ok(ids) => passages.push((span, ids)),
                 Err(e) => return problem(e),
             }
         }
         Ok(Ok(passages))
+    }
+
+    /// A title that goes before every passage, what is cut, and the tokens that a passage may have.
+    /// Only a short first column is a title: it takes room from every passage.
+    fn title<'t>(
+        &self,
+        model: &SharedEmbedder,
+        text: &'t Text,
+        most: usize,
+    ) -> Result<(&'t str, &'t str, usize)> {
+        const SHARE: usize = 4;
+        const LEAST: usize = 8;
+        let (title, body) = text.parts();
+        // In bytes first: a token has one at least, and a book need not be tokenised for this.
+        if !title.trim().is_empty() && !body.trim().is_empty() && title.len() < 16 * most {
+            let tokens = model.count_tokens(title, self.host.interrupts)?;
+            let room = most.saturating_sub(tokens);
+            if tokens * SHARE <= most && room >= LEAST {
+                return Ok((title, body, room));
+            }
+        }
+        Ok(("", &text.whole, most))
     }
 }
 

@@ -38,12 +38,26 @@ impl Names {
         format!("{}.{}", quoted(&self.schema), quoted(name))
     }
 
-    /// SQL with the names of shadow tables in the place of `{rows}` and the like.
+    /// SQL with the names of shadow tables in the place of `{rows}` and the like. What is put in is
+    /// not looked at again: a name may hold braces itself.
     pub fn expand(&self, sql: &str) -> String {
-        let suffixes = SHADOWS.iter().chain(&["log"]);
-        suffixes.fold(sql.to_owned(), |sql, suffix| {
-            sql.replace(&format!("{{{suffix}}}"), &self.table(suffix))
-        })
+        let (mut expanded, mut rest) = (String::with_capacity(sql.len()), sql);
+        while let Some((before, after)) = rest.split_once('{') {
+            expanded.push_str(before);
+            let place = after.split_once('}');
+            let known = |suffix: &str| SHADOWS.contains(&suffix) || suffix == "log";
+            rest = match place.filter(|(suffix, _)| known(suffix)) {
+                Some((suffix, behind)) => {
+                    expanded.push_str(&self.table(suffix));
+                    behind
+                }
+                None => {
+                    expanded.push('{');
+                    after
+                }
+            };
+        }
+        expanded + rest
     }
 
     /// The schema's table of tables.

@@ -8,7 +8,7 @@
 use super::content::{Content, Kind, Present};
 use super::filter::Filters;
 use super::store::{Scanned, Settings, Store};
-use super::text::Joined;
+use super::text::{Joined, Text};
 use crate::engine::{SharedEmbedder, SharedVector};
 use crate::error::{Kind as ErrorKind, Result};
 use crate::sql::ffi::{Output, Row};
@@ -18,6 +18,8 @@ use std::collections::{HashMap, HashSet};
 const NOTES: usize = 4096;
 /// The most tokens that a query embeds: some 0.35 s on two cores for a small model.
 const TOKENS: usize = 1024;
+/// Texts over what is left of [`TOKENS`] after which no more are embedded.
+const REFUSALS: usize = 16;
 
 /// What changed rows are to a query.
 #[derive(Default)]
@@ -45,7 +47,7 @@ struct Waiting {
     row: i64,
     spans: Vec<(i64, i64)>,
     ids: Vec<Vec<i64>>,
-    text: String,
+    text: Text,
 }
 
 impl Store<'_> {
@@ -63,7 +65,7 @@ impl Store<'_> {
         let mut overlay = Overlay::default();
         let mut ids = self.newest_pending(content, settings)?;
         ids.retain(|&id| filters.takes_rowid(id));
-        let (mut waiting, mut rows, mut tokens) = (Vec::new(), 0, 0);
+        let (mut waiting, mut rows, mut tokens, mut refused) = (Vec::new(), 0, 0, 0);
         let at_once = if content.kind == Kind::View {
             NOTES
         } else {
@@ -84,7 +86,7 @@ impl Store<'_> {
                     continue;
                 }
                 let Some(model) = model()? else { continue };
-                let cached = model.cache().get(&text);
+                let cached = model.cache().get(&text.whole);
                 if rows >= catchup && cached.is_none() {
                     continue;
                 }
@@ -105,6 +107,9 @@ impl Store<'_> {
                 }
                 let cost: usize = encoded.iter().map(Vec::len).sum();
                 if tokens + cost > TOKENS {
+                    // Smaller ones may fit, but not all the rest is worth being tokenised.
+                    refused += 1;
+                    rows = if refused > REFUSALS { catchup } else { rows };
                     continue;
                 }
                 tokens += cost;
@@ -132,7 +137,7 @@ impl Store<'_> {
         id: i64,
         filters: &Filters,
         overlay: &mut Overlay,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<Text>> {
         let Some(present) = present.filter(|p| filters.takes_values(id, &p.values)) else {
             overlay.replaced.insert(id);
             return Ok(None);
@@ -169,7 +174,7 @@ impl Store<'_> {
         for (row, spans, text) in places {
             let of_row: Vec<SharedVector> = vectors.by_ref().take(spans.len()).collect();
             if let [vector] = &of_row[..] {
-                model.cache().put(&text, vector);
+                model.cache().put(&text.whole, vector);
             }
             for (span, vector) in spans.into_iter().zip(&of_row) {
                 self.take(overlay, row, span, vector)?;

@@ -99,6 +99,8 @@ pub struct Search {
     heap: BinaryHeap<Reverse<Ranked>>,
     /// Coded slots that were not rescored yet; `None`: everything is in the heap.
     coded: Option<Ascending>,
+    /// The index's stamp when they were read.
+    stamp: i64,
     /// Rows that were given out.
     given: HashSet<i64>,
     /// Rows that pass the filters, once all were looked at.
@@ -129,6 +131,7 @@ impl Search {
             overlay,
             heap: BinaryHeap::new(),
             coded: None,
+            stamp: 0,
             given: HashSet::new(),
             allowed: None,
             vectors: 0,
@@ -225,6 +228,10 @@ impl Search {
         let mut read = store.sql("SELECT row, vector FROM {passages} WHERE slot = ?1")?;
         read.bind_output(1, &Output::Integer(slot))?;
         if read.step()? == Row::Done {
+            // Rows may be deleted by this connection while the search is being read.
+            if store.get("stamp")? != Output::Integer(self.stamp) {
+                return Ok(());
+            }
             return Err(corrupt(format_args!(
                 "slot {slot} has a code but no vector"
             )));
@@ -356,6 +363,7 @@ impl Search {
         let bounds = store.scan_codes(list, &query)?;
         let tail = bounds.len() as i64;
         self.coded = Some(Ascending::new(bounds));
+        self.stamp = list.stamp;
         self.read_all(store, tail)
     }
 

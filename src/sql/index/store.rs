@@ -106,36 +106,62 @@ impl<'a> Store<'a> {
     /// Makes the shadow tables. (Not the triggers.)
     ///
     /// # Errors
-    /// What SQLite says.
+    /// One is there already; what SQLite says.
     pub fn create_tables(&self) -> Result<()> {
-        let names = &self.index.names;
-        let others = self.others().map(|(n, c)| format!(", {}", column(n, c)));
-        let all = self.index.spec.columns.iter().enumerate();
-        let all = all.map(|(n, c)| format!(", {}", column(n, c)));
-        let mut sql = format!(
-            "CREATE TABLE {config}(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
-             CREATE TABLE {log}(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER);
-             CREATE TABLE {rows}(id INTEGER PRIMARY KEY, hash, problem{others});
-             CREATE TABLE {passages}(slot INTEGER PRIMARY KEY, row INTEGER, start, stop, vector,
-                                     UNIQUE (row, slot));
-             CREATE TABLE {codes}(chunk INTEGER PRIMARY KEY, stamp, used, live, codes);",
-            config = names.table("config"),
-            log = names.table("log"),
-            rows = names.table("rows"),
-            passages = names.table("passages"),
-            codes = names.table("codes"),
-            others = others.collect::<String>(),
-        );
-        if self.keeps_text() {
-            sql += &format!(
-                "CREATE TABLE IF NOT EXISTS {}(id INTEGER PRIMARY KEY{});",
-                names.table("text"),
-                all.collect::<String>()
-            );
+        for (suffix, definition) in self.definitions() {
+            let table = self.index.names.table(suffix);
+            self.host
+                .db
+                .execute(&format!("CREATE TABLE {table}{definition}"))?;
         }
-        self.host.db.execute(&sql)?;
+        self.create_text_table()?;
+        self.begin()
+    }
+
+    /// What follows the names of all shadow tables but the texts.
+    fn definitions(&self) -> [(&'static str, String); 5] {
+        let others = self.others().map(|(n, c)| format!(", {}", column(n, c)));
+        let others: String = others.collect();
+        [
+            ("config", "(k TEXT PRIMARY KEY, v) WITHOUT ROWID".to_owned()),
+            (
+                "log",
+                "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER)".to_owned(),
+            ),
+            (
+                "rows",
+                format!("(id INTEGER PRIMARY KEY, hash, problem{others})"),
+            ),
+            (
+                "passages",
+                "(slot INTEGER PRIMARY KEY, row INTEGER, start, stop, vector, UNIQUE (row, slot))"
+                    .to_owned(),
+            ),
+            (
+                "codes",
+                "(chunk INTEGER PRIMARY KEY, stamp, used, live, codes)".to_owned(),
+            ),
+        ]
+    }
+
+    fn begin(&self) -> Result<()> {
         self.set("format", Output::Integer(FORMAT))?;
         self.set("generation", Output::Integer(1))
+    }
+
+    /// Makes the table of texts, where texts are kept.
+    fn create_text_table(&self) -> Result<()> {
+        if !self.keeps_text() {
+            return Ok(());
+        }
+        let columns = self.index.spec.columns.iter().enumerate();
+        let columns: String = columns
+            .map(|(n, c)| format!(", {}", column(n, c)))
+            .collect();
+        let table = self.index.names.table("text");
+        self.host.db.execute(&format!(
+            "CREATE TABLE {table}(id INTEGER PRIMARY KEY{columns})"
+        ))
     }
 
     /// Drops those shadow tables that are there.
@@ -153,19 +179,22 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    /// Drops all shadow tables but the texts.
+    /// Makes those that are missing, and empties all but the texts. (While the statement runs that
+    /// asks for it, SQLite refuses to drop a table.)
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn drop_made_tables(&self) -> Result<()> {
-        self.index.statements.clear();
-        for suffix in ["config", "rows", "passages", "codes", "log"] {
+    pub fn empty_tables(&self) -> Result<()> {
+        for (suffix, definition) in self.definitions() {
             let table = self.index.names.table(suffix);
-            self.host
-                .db
-                .execute(&format!("DROP TABLE IF EXISTS {table}"))?;
+            self.host.db.execute(&format!(
+                "CREATE TABLE IF NOT EXISTS {table}{definition}; DELETE FROM {table}"
+            ))?;
         }
-        Ok(())
+        if self.keeps_text() && !self.has_table("text")? {
+            self.create_text_table()?;
+        }
+        self.begin()
     }
 
     /// Whether texts are kept, always or until they are embedded.
@@ -282,9 +311,9 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// A vector of other dimensions.
-    pub fn check_dims(&self, dims: usize) -> Result<()> {
-        match self.get("dims")? {
-            Output::Integer(known) if known == dims as i64 => Ok(()),
+    fn check_dims(&self, dims: usize, known: &Output) -> Result<()> {
+        match known {
+            Output::Integer(known) if *known == dims as i64 => Ok(()),
             Output::Null => self.set("dims", Output::Integer(dims as i64)),
             Output::Integer(known) => Err(Error::invalid(format!(
                 "the vector has {dims} dimensions, those of this index have {known}"
@@ -402,11 +431,7 @@ impl<'a> Store<'a> {
     pub fn put_passages(&self, id: i64, passages: &[Passage]) -> Result<()> {
         let old = self.slots(id)?;
         for (n, passage) in passages.iter().enumerate() {
-            let slot = match old.get(n) {
-                Some(&slot) => slot,
-                None => self.new_slot()?,
-            };
-            self.put_passage(slot, id, passage)?;
+            self.put_passage(old.get(n).copied(), id, passage)?;
         }
         for &slot in old.get(passages.len()..).unwrap_or_default() {
             self.remove_passage(slot)?;
@@ -414,20 +439,30 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    fn put_passage(&self, slot: i64, id: i64, passage: &Passage) -> Result<()> {
-        self.check_dims(passage.vector.len())?;
+    /// Writes a vector of a row to a slot, or to a new one.
+    ///
+    /// # Errors
+    /// As [`Self::put_passages`].
+    pub fn put_passage(&self, slot: Option<i64>, id: i64, passage: &Passage) -> Result<()> {
+        let room = self.room()?;
+        self.check_dims(passage.vector.len(), &room.dims)?;
+        // A slot that is free needs no look for what stands there.
+        let (verb, slot) = match slot {
+            Some(slot) => ("REPLACE", slot),
+            None => ("INSERT", self.new_slot(&room)?),
+        };
         let stored = self.storage().encode(&passage.vector)?;
         let place = |n: Option<i64>| n.map_or(Output::Null, Output::Integer);
-        let mut put = self.sql(
-            "REPLACE INTO {passages}(slot, row, start, stop, vector) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
+        let mut put = self.sql(&format!(
+            "{verb} INTO {{passages}}(slot, row, start, stop, vector) VALUES (?1, ?2, ?3, ?4, ?5)"
+        ))?;
         put.bind_output(1, &Output::Integer(slot))?;
         put.bind_output(2, &Output::Integer(id))?;
         put.bind_output(3, &place(passage.span.map(|s| s.0)))?;
         put.bind_output(4, &place(passage.span.map(|s| s.1)))?;
         put.bind_bytes(5, &stored)?;
         put.run()?;
-        self.fill_slot(slot, &stored)
+        self.fill_slot(slot, &stored, &room)
     }
 
     fn remove_passage(&self, slot: i64) -> Result<()> {

@@ -13,7 +13,7 @@ use super::code_store::fresh_stamp;
 use super::content::{Content, Kind as ContentKind, Noting, Present};
 use super::model::Made;
 use super::store::{Scanned, Settings, Store};
-use super::text::Joined;
+use super::text::{Joined, Text};
 use super::transaction::{Steps, steps};
 use crate::engine::SharedEmbedder;
 use crate::error::Result;
@@ -82,12 +82,17 @@ impl Store<'_> {
         let (settings, content) = (self.settings()?, self.content()?);
         if content.noting == Noting::Lost {
             steps.step(self, || {
+                // Of the three, some may be left.
+                self.drop_triggers()?;
                 self.create_triggers(&content.named)?;
                 self.remember_content(&content.named)?;
                 self.set_scanned(Scanned::Nothing)
             })?;
         } else if content.noting == Noting::Off {
             steps.step(self, || self.set_scanned(Scanned::Nothing))?;
+        } else if !self.keeps_text() && self.remembered().ok().as_ref() != Some(&content.named) {
+            // Renamed, which only the triggers say; they may be lost one day.
+            steps.step(self, || self.remember_content(&content.named))?;
         }
         let rescan = content.noting != Noting::On || settings.scanned == Scanned::Nothing;
         if rescan || self.can_be_displaced(&content)? {
@@ -189,7 +194,7 @@ impl Store<'_> {
                         .row(present.id)?
                         .is_some_and(|row| row.hash == joined.hash());
                     if !known {
-                        bytes += joined.text().map_or(0, str::len);
+                        bytes += joined.text().map_or(0, |text| text.whole.len());
                         changed.push(present);
                     }
                 }
@@ -241,7 +246,7 @@ impl Store<'_> {
 
     fn one_slice(&self, steps: Steps, mut slice: Slice) -> Result<i64> {
         steps.claim(self)?;
-        let texts: Vec<&str> = slice.changed.iter().filter_map(text_of).collect();
+        let texts: Vec<&Text> = slice.changed.iter().filter_map(text_of).collect();
         if !texts.is_empty() {
             let model = self.model(&slice.settings)?;
             slice.made = self.embed(&model, &texts)?;
@@ -347,8 +352,10 @@ impl Store<'_> {
         if let (Some(model), false) = (&slice.model, passages.is_empty()) {
             self.bind_model(model)?;
         }
-        self.put_row(present.id, &hash, problem, &others)?;
+        // The hash last: what fails in between, in a transaction of the user's, leaves a row that is
+        // still to be embedded.
         self.put_passages(present.id, passages)?;
+        self.put_row(present.id, &hash, problem, &others)?;
         if content.kind == ContentKind::Nothing {
             let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;
             delete.with(&[Output::Integer(present.id)])?.run()?;
@@ -357,6 +364,6 @@ impl Store<'_> {
     }
 }
 
-fn text_of(present: &Present) -> Option<&str> {
+fn text_of(present: &Present) -> Option<&Text> {
     present.joined.as_ref()?.text()
 }

@@ -179,7 +179,7 @@ impl Store<'_> {
     ///
     /// # Errors
     /// What SQLite says.
-    fn has_table(&self, suffix: &str) -> Result<bool> {
+    pub fn has_table(&self, suffix: &str) -> Result<bool> {
         let list = self.index.names.schema_table();
         let mut find = self.plain_sql(&format!(
             "SELECT 1 FROM {list} WHERE type = 'table' AND name = ?1"

@@ -10,14 +10,34 @@ pub enum Joined {
     /// Every text column is NULL: no vector.
     Nothing,
     /// The text.
-    Text(String),
+    Text(Text),
     /// It cannot be embedded, and why.
     Problem(String),
+}
+
+/// A joined text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text {
+    /// All of it.
+    pub whole: String,
+    /// Bytes of the first column that is not NULL, where another one follows: a title, perhaps.
+    pub title: usize,
+}
+
+impl Text {
+    /// The first column, and what follows it.
+    pub fn parts(&self) -> (&str, &str) {
+        match self.title {
+            0 => ("", &self.whole),
+            title => (&self.whole[..title], &self.whole[title + 1..]),
+        }
+    }
 }
 
 /// Joins text columns with newlines, NULL left out. A number counts as its text.
 pub fn join<'v>(columns: impl Iterator<Item = (&'v str, &'v Output)>) -> Joined {
     let mut joined: Option<String> = None;
+    let mut title = 0;
     for (name, value) in columns {
         let part = match value {
             Output::Null => continue,
@@ -36,6 +56,7 @@ pub fn join<'v>(columns: impl Iterator<Item = (&'v str, &'v Output)>) -> Joined 
         match &mut joined {
             None => joined = Some(part.into_owned()),
             Some(joined) => {
+                title = if title == 0 { joined.len() } else { title };
                 joined.push('\n');
                 joined.push_str(&part);
             }
@@ -43,18 +64,19 @@ pub fn join<'v>(columns: impl Iterator<Item = (&'v str, &'v Output)>) -> Joined 
     }
     match joined {
         None => Joined::Nothing,
-        Some(text) => match check_text_size(text.len()) {
-            Ok(()) => Joined::Text(text),
+        Some(whole) => match check_text_size(whole.len()) {
+            Ok(()) => Joined::Text(Text { whole, title }),
             Err(e) => Joined::Problem(e.message().to_owned()),
         },
     }
 }
 
 impl Joined {
-    /// 16 bytes that are equal for rows that are embedded alike (xxh3, 128 bits).
+    /// 16 bytes that are equal for rows that are embedded alike (xxh3, 128 bits; the seed says of
+    /// what, and where a title ends).
     pub fn hash(&self) -> Vec<u8> {
         let (bytes, seed) = match self {
-            Joined::Text(text) => (text.as_bytes(), 0),
+            Joined::Text(text) => (text.whole.as_bytes(), (text.title as u64) << 2),
             Joined::Nothing => (&[][..], 1),
             Joined::Problem(problem) => (problem.as_bytes(), 2),
         };
@@ -62,7 +84,7 @@ impl Joined {
     }
 
     /// The text, if there is one.
-    pub fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&Text> {
         match self {
             Joined::Text(text) => Some(text),
             Joined::Nothing | Joined::Problem(_) => None,

@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum Steps {
     /// We do, after each step.
     Ours,
-    /// The user's transaction, or the statement that is writing: no BEGIN or COMMIT of ours.
+    /// The user's transaction, or the statement that is writing: no BEGIN or COMMIT of ours; a savepoint
+    /// in the former, which undoes a step that failed.
     Users,
 }
 
@@ -33,7 +34,7 @@ pub fn steps(store: &Store<'_>) -> Result<Steps> {
     if db.transaction(&store.index.names.schema)? == Transaction::None {
         return Ok(Steps::Ours);
     }
-    let open = db.reading_statement().unwrap_or_default();
+    let open = db.reading_statement("bge_sync").unwrap_or_default();
     const BUSY: i32 = 5;
     Err(Error::new(
         Kind::Host(BUSY),
@@ -45,21 +46,32 @@ pub fn steps(store: &Store<'_>) -> Result<Steps> {
 }
 
 impl Steps {
-    /// Runs one step. An error undoes it, where it is ours.
+    /// Runs one step. An error undoes it; inside a statement that writes, SQLite does that.
     ///
     /// # Errors
     /// Of the work; a lock that is not to be had.
     pub fn step<R>(self, store: &Store<'_>, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        let db = &store.host.db;
         if self == Steps::Users {
-            return work();
+            // Beside a statement that writes, SQLite opens no savepoint.
+            if db.is_autocommit() || db.is_writing() {
+                return work();
+            }
+            db.execute("SAVEPOINT bge_step")?;
+            let open = Open(store, "ROLLBACK TO bge_step; RELEASE bge_step");
+            store.touch()?;
+            let result = work()?;
+            db.execute("RELEASE bge_step")?;
+            std::mem::forget(open);
+            return Ok(result);
         }
-        patiently(store, || store.host.db.execute("BEGIN"))?;
-        let open = Open(store);
+        patiently(store, || db.execute("BEGIN"))?;
+        let open = Open(store, "ROLLBACK");
         // The first write takes the lock of our schema's file only; BEGIN IMMEDIATE would take
         // those of all attached ones.
         patiently(store, || store.touch())?;
         let result = work()?;
-        patiently(store, || store.host.db.execute("COMMIT"))?;
+        patiently(store, || db.execute("COMMIT"))?;
         std::mem::forget(open);
         Ok(result)
     }
@@ -77,14 +89,21 @@ impl Steps {
     }
 }
 
-/// A transaction of ours; rolled back when dropped, whatever happened.
-struct Open<'s>(&'s Store<'s>);
+/// A transaction or savepoint of ours, and the SQL that undoes it; undone when dropped, whatever
+/// happened.
+struct Open<'s>(&'s Store<'s>, &'static str);
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if !self.0.host.db.is_autocommit() {
-            let _ = self.0.host.db.execute("ROLLBACK");
+        let Open(store, undo) = self;
+        let db = &store.host.db;
+        if db.is_autocommit() || db.execute(undo).is_ok() {
+            return;
         }
+        // After sqlite3_interrupt nothing runs until the statement that called us has ended, ROLLBACK
+        // neither. But a statement that writes and is interrupted takes its transaction back with it
+        // (this one is prepared; preparing would be interrupted as well).
+        let _ = store.touch();
     }
 }
 

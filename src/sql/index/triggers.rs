@@ -106,25 +106,32 @@ impl Store<'_> {
     /// # Errors
     /// What SQLite says.
     pub fn read_triggers(&self) -> Result<Option<Named>> {
+        // One look through the schema, which has no index on names.
         let names = &self.index.names;
-        let mut table: Option<String> = None;
-        let mut update = None;
-        for ending in ENDINGS {
-            let name = format!("read trigger {ending}");
-            let mut find = self.index.statements.get(self.host, &name, || {
-                let list = names.schema_table();
-                format!("SELECT tbl_name, sql FROM {list} WHERE type = 'trigger' AND name = ?1")
-            })?;
-            find.bind_output(1, &Output::Text(names.bare(ending)))?;
-            if find.step()? == Row::Done {
+        let mut find = self.index.statements.get(self.host, "read triggers", || {
+            let list = names.schema_table();
+            format!(
+                "SELECT tbl_name, sql, name = ?3 FROM {list} \
+                 WHERE type = 'trigger' AND name IN (?1, ?2, ?3)"
+            )
+        })?;
+        for (n, ending) in ENDINGS.iter().enumerate() {
+            find.bind_output(n + 1, &Output::Text(names.bare(ending)))?;
+        }
+        let (mut found, mut table, mut update) = (0, None, None);
+        while find.step()? == Row::Ready {
+            let on = text(&find.column(0)?);
+            if on.is_none() || (found > 0 && table != on) {
                 return Ok(None);
             }
-            let on = text(&find.column(0)?);
-            if on.is_none() || (table.is_some() && table != on) {
-                return Ok(None);
+            if find.integer(2) == Some(1) {
+                update = text(&find.column(1)?);
             }
             table = on;
-            update = text(&find.column(1)?);
+            found += 1;
+        }
+        if found < ENDINGS.len() {
+            return Ok(None);
         }
         let count = self.index.spec.columns.len();
         let parsed = update.and_then(|sql| parse(&sql, count));
@@ -135,12 +142,11 @@ impl Store<'_> {
         }))
     }
 
-    /// Makes the triggers anew.
+    /// Makes the triggers.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// There is a trigger of such a name, which is not ours to drop; what SQLite says.
     pub fn create_triggers(&self, content: &Named) -> Result<()> {
-        self.drop_triggers()?;
         self.host
             .db
             .execute(&definitions(&self.index.names, content))

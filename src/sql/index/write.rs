@@ -72,14 +72,27 @@ impl Store<'_> {
         if let Some(id) = given {
             self.make_room(id)?;
         }
-        let id = match self.index.spec.content {
-            Content::Own => self.insert_text(given, &values)?,
-            _ => self.insert_without_text(given, &values)?,
+        let own = self.index.spec.content == Content::Own;
+        if let (false, Some(vector)) = (own, &vector) {
+            return self.insert_vector(given, &values, vector);
+        }
+        let id = match own {
+            true => self.insert_text(given, &values)?,
+            false => self.insert_without_text(given, &values)?,
         };
         match vector {
             Some(vector) => self.put_vector(id, &vector)?,
             None => self.note(id)?,
         }
+        Ok(id)
+    }
+
+    /// Without texts, a new row that comes with its vector: the text is not kept even for a moment.
+    fn insert_vector(&self, id: Option<i64>, values: &[Output], vector: &[f32]) -> Result<i64> {
+        let joined = self.join(values);
+        let id = self.insert_row(id, joined.hash(), values)?;
+        let (span, vector) = (joined.text().map(|text| span(&text.whole)), vector.to_vec());
+        self.put_passage(None, id, &Passage { span, vector })?;
         Ok(id)
     }
 
@@ -118,17 +131,21 @@ impl Store<'_> {
 
     /// Without texts, the row is in `_rows` at once, with an empty hash until it is embedded.
     fn insert_without_text(&self, id: Option<i64>, values: &[Output]) -> Result<i64> {
-        let others = self.others_of(values);
-        let places: String = (0..others.len()).map(|n| format!(", ?{}", n + 2)).collect();
-        let insert = format!("INSERT INTO {{rows}} VALUES (?1, x'', NULL{places})");
-        let mut all = vec![id.map_or(Output::Null, Output::Integer)];
-        all.extend_from_slice(&others);
-        self.sql(&insert)?.with(&all)?.run()?;
-        let id = self.host.db.last_insert_rowid();
+        let id = self.insert_row(id, Vec::new(), values)?;
         if self.has_text(values) {
             self.insert_text(Some(id), values)?;
         }
         Ok(id)
+    }
+
+    fn insert_row(&self, id: Option<i64>, hash: Vec<u8>, values: &[Output]) -> Result<i64> {
+        let others = self.others_of(values);
+        let places: String = (0..others.len()).map(|n| format!(", ?{}", n + 3)).collect();
+        let insert = format!("INSERT INTO {{rows}} VALUES (?1, ?2, NULL{places})");
+        let mut all = vec![id.map_or(Output::Null, Output::Integer), Output::Blob(hash)];
+        all.extend(others);
+        self.sql(&insert)?.with(&all)?.run()?;
+        Ok(self.host.db.last_insert_rowid())
     }
 
     fn has_text(&self, values: &[Output]) -> bool {
@@ -277,7 +294,7 @@ impl Store<'_> {
         let Present { values, joined, .. } = present;
         // A row without text says nothing; its vector is what it has.
         let joined = joined.unwrap_or(Joined::Nothing);
-        let span = joined.text().map(span);
+        let span = joined.text().map(|text| span(&text.whole));
         self.put_row(id, &joined.hash(), None, &self.others_of(&values))?;
         if content.kind == Kind::Nothing {
             let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;

@@ -5,6 +5,8 @@
 //! the versions agree to the bit. AVX-512 is left out: at AVX2 a scan is near the speed of memory.
 #![allow(unsafe_code)]
 
+use super::rotation::Rotation;
+
 /// Room for what f32 arithmetic loses, in units of the distance.
 pub(super) const SLACK: f32 = 2e-6;
 
@@ -50,6 +52,15 @@ pub(super) fn estimates(scan: &Scan, codes: &[u8], out: &mut [f32]) {
     body::blocks(scan, codes, out, body::dots, |block, i| {
         scan.base - block.offset[i] - block.product(scan, i)
     });
+}
+
+/// [`Rotation::rotate`], with the widest additions that the CPU has.
+pub(super) fn rotate(rotation: &Rotation, v: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(cpu) = x86::Avx2::detect() {
+        return cpu.rotate(rotation, v);
+    }
+    rotation.rotate(v);
 }
 
 /// The loops themselves, inlined into each version.
@@ -152,7 +163,7 @@ mod body {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Scan, body};
+    use super::{Rotation, Scan, body};
     use std::arch::x86_64::*;
 
     /// Proof that this CPU has AVX2: only [`Avx2::detect`] makes one.
@@ -171,6 +182,12 @@ mod x86 {
             unsafe { lower_bounds(scan, codes, z, out) }
         }
 
+        #[inline]
+        pub fn rotate(self, rotation: &Rotation, v: &mut [f32]) {
+            // SAFETY: `self` proves that the CPU has AVX2; the function is safe otherwise.
+            unsafe { rotate(rotation, v) }
+        }
+
         #[cfg(test)]
         pub fn dots(self, scan: &Scan, codes: &[u8], out: &mut [i32]) {
             // SAFETY: `self` proves that the CPU has AVX2; the function is safe otherwise.
@@ -181,6 +198,11 @@ mod x86 {
     #[target_feature(enable = "avx2")]
     fn lower_bounds(scan: &Scan, codes: &[u8], z: f32, out: &mut [f32]) {
         body::lower_bounds(scan, codes, z, out, |s, c, o| dots(s, c, o));
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn rotate(rotation: &Rotation, v: &mut [f32]) {
+        rotation.rotate(v);
     }
 
     /// Codes that go through the registers together, to share the query's loads.
