@@ -50,6 +50,8 @@ class Corpus:
         declared = "".join(f", {column} UNINDEXED" for column in others)
         db.execute(f"CREATE VIRTUAL TABLE t USING bge(body{declared}, model='{TINY}'{options})")
         db.execute(f"CREATE TABLE o(rowid INTEGER PRIMARY KEY, body, {', '.join(others)}, embedding, distance, score)")
+        # What can be found: rows without text have no vector.
+        db.execute("CREATE VIEW v AS SELECT * FROM o WHERE distance IS NOT NULL")
         names = ", ".join(OTHERS)
         marks = ", ".join("?" * (2 + len(OTHERS)))
         what = "embedding" if given else "body"
