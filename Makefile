@@ -22,7 +22,7 @@ help:
 	@echo "make build          dist/: the extension and ONNX Runtime; ORT=1.28.0"
 	@echo "make model          dist/models/: a BGE model; MODEL=$(MODEL)"
 	@echo "make test           set up everything and run every test"
-	@echo "make bench          timings against ONNX Runtime's own Python API (some 15 minutes)"
+	@echo "make bench          timings against ONNX Runtime in Python and other indexes (some 25 minutes)"
 	@echo "make lint           rustfmt and clippy, warnings are errors"
 	@echo "make clean          remove dist/, target/ and .venv/"
 
@@ -99,6 +99,7 @@ bench: build model .venv/.ready
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt
 	@$(PYTHON) benches/single.py
 	@$(PYTHON) benches/bulk.py
+	@$(PYTHON) benches/index.py
 
 clean:
 	rm -rf dist target .venv
