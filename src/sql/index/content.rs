@@ -4,6 +4,7 @@
 //! again in every statement, whatever was renamed meanwhile. Rows are read by [`Store::fetch`],
 //! which is the same for all.
 
+use super::compare::{Affinity, affinity_of};
 use super::declare::Content as Declared;
 use super::names::{quoted, text};
 use super::store::{Scanned, Store};
@@ -81,11 +82,10 @@ impl Store<'_> {
         let mut named = Vec::new();
         for column in &self.index.spec.columns {
             named.push(find(&column.name).ok_or_else(|| {
-                let known: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
                 Error::invalid(format!(
                     "content '{table}' has no column '{}'; it has {}",
                     column.name,
-                    known.join(", ")
+                    list(&columns)
                 ))
             })?);
         }
@@ -152,11 +152,30 @@ impl Store<'_> {
         };
         let (table, kind) = self.table_kind(&named.table)?;
         named.table = table;
+        if noting != Noting::On {
+            // Nobody has followed its names.
+            self.check_columns(&named)?;
+        }
         Ok(Content {
             kind,
             noting,
             named,
         })
+    }
+
+    fn check_columns(&self, named: &Named) -> Result<()> {
+        let columns = self.columns_of(&named.table)?;
+        for wanted in named.columns.iter().chain([&named.key]) {
+            if !columns.iter().any(|c| c.name.eq_ignore_ascii_case(wanted)) {
+                return Err(Error::invalid(format!(
+                    "content '{}' no longer has column '{wanted}'; it has {}; put it back, or drop \
+                     the index and make it again",
+                    named.table,
+                    list(&columns)
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The content's names as they were written down.
@@ -279,6 +298,15 @@ impl Store<'_> {
                 _ => Err(no_column(table, given)),
             };
         };
+        if matches!(
+            affinity_of(&column.declared),
+            Affinity::Text | Affinity::Real
+        ) {
+            return Err(Error::invalid(format!(
+                "content_rowid '{given}' is declared {}, expected an integer column",
+                column.declared
+            )));
+        }
         let unique = |index: &UniqueIndex| index.column.as_deref() == Some(column.name.as_str());
         if alias.as_ref() == Some(&column.name) || indexes.iter().any(unique) {
             return Ok(column.name.clone());
@@ -322,29 +350,39 @@ impl Store<'_> {
 
     // ---- rows
 
-    /// What SELECTs key and columns from: text for use after SELECT, up to before WHERE; and the key.
-    pub fn select(&self, content: &Content) -> (String, String) {
+    /// The key of the content, and what it is FROM. Every name is qualified: SQLite takes a bare
+    /// `"name"` that is no column for a text.
+    pub fn source(&self, content: &Content) -> (String, String) {
         let names = &self.index.names;
-        let key = quoted(&content.named.key);
         if content.kind == Kind::Nothing {
-            let columns = self.index.spec.columns.iter().zip(&content.named.columns);
-            let columns: String = columns
-                .map(|(c, name)| format!(", {}.{name}", if c.indexed { "t" } else { "r" }))
-                .collect();
             let (rows, text) = (names.table("rows"), names.table("text"));
-            let from = format!(
-                "r.id{columns}, t.id FROM {rows} AS r LEFT JOIN {text} AS t ON t.id = r.id"
-            );
-            return (from, "r.id".to_owned());
+            let from = format!("{rows} AS r LEFT JOIN {text} AS t ON t.id = r.id");
+            return ("r.id".to_owned(), from);
         }
-        let columns: String = content
-            .named
-            .columns
-            .iter()
-            .map(|c| format!(", {}", quoted(c)))
+        let key = format!("c.{}", quoted(&content.named.key));
+        (
+            key,
+            format!("{} AS c", names.in_schema(&content.named.table)),
+        )
+    }
+
+    /// A SELECT of key and columns, for [`Self::present`], up to before WHERE; and the key.
+    pub fn select(&self, content: &Content) -> (String, String) {
+        let (key, from) = self.source(content);
+        let columns = self.index.spec.columns.iter().zip(&content.named.columns);
+        let columns: String = columns
+            .map(|(c, name)| match (content.kind, c.indexed) {
+                (Kind::Nothing, true) => format!(", t.{name}"),
+                (Kind::Nothing, false) => format!(", r.{name}"),
+                _ => format!(", c.{}", quoted(name)),
+            })
             .collect();
-        let table = names.in_schema(&content.named.table);
-        (format!("{key}{columns} FROM {table}"), key)
+        let kept = if content.kind == Kind::Nothing {
+            ", t.id"
+        } else {
+            ""
+        };
+        (format!("SELECT {key}{columns}{kept} FROM {from}"), key)
     }
 
     /// The rows of these keys that are there, in any order.
@@ -356,19 +394,19 @@ impl Store<'_> {
         let mut read = match ids {
             [] => return Ok(Vec::new()),
             [id] => {
-                let mut read = self.plain_sql(&format!("SELECT {from} WHERE {key} = ?1"))?;
+                let mut read = self.plain_sql(&format!("{from} WHERE {key} = ?1"))?;
                 read.bind_output(1, &Output::Integer(*id))?;
                 read
             }
             ids => {
                 let list = Json::from(ids).to_string();
                 let list_of = "(SELECT value FROM json_each(?1))";
-                let mut read =
-                    self.plain_sql(&format!("SELECT {from} WHERE {key} IN {list_of}"))?;
+                let mut read = self.plain_sql(&format!("{from} WHERE {key} IN {list_of}"))?;
                 read.bind_output(1, &Output::Text(list))?;
                 read
             }
         };
+        let _reading = self.index.reading();
         let mut rows = Vec::with_capacity(ids.len());
         while read.step()? == Row::Ready {
             rows.extend(self.present(content, &read)?);
@@ -411,6 +449,11 @@ struct ColumnOf {
     name: String,
     declared: String,
     in_key: bool,
+}
+
+fn list(columns: &[ColumnOf]) -> String {
+    let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
+    names.join(", ")
 }
 
 struct UniqueIndex {

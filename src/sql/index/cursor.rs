@@ -60,7 +60,7 @@ impl Cursor {
             }
             Access::Scan => {
                 let (select, key) = store.select(&content);
-                let sql = format!("SELECT {select} WHERE typeof({key}) = 'integer' ORDER BY {key}");
+                let sql = format!("{select} WHERE typeof({key}) = 'integer' ORDER BY {key}");
                 let statement = store.host.prepare_kept(&sql)?.0;
                 self.source = Source::Scan(statement, inputs.filters);
             }
@@ -95,6 +95,7 @@ impl Cursor {
         match &mut self.source {
             Source::Nothing => {}
             Source::Scan(statement, filters) => {
+                let _reading = store.index.reading();
                 while statement.step()? == Row::Ready {
                     if let Some(present) = store.present(content, statement)?
                         && filters.takes_rowid(present.id)
@@ -408,6 +409,11 @@ impl RowCursor<Table> for Cursor {
         *self = Cursor::default();
         let store = table.store(host);
         let mut start = || -> Result<()> {
+            if store.index.is_reading.get() {
+                return Err(Error::invalid(
+                    "the content of this index reads the index itself",
+                ));
+            }
             let steps: Steps = plan.parse()?;
             let inputs = read_inputs(&store, &steps, values)?;
             self.start(&store, &steps, inputs)?;

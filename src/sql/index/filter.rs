@@ -117,7 +117,8 @@ impl Filters {
 
     /// Whether the values of the UNINDEXED columns pass.
     pub fn takes_others(&self, others: &[Output]) -> bool {
-        self.columns.iter().all(|c| c.takes(&others[c.other]))
+        let passes = |c: &ColumnTest| others.get(c.other).is_some_and(|value| c.takes(value));
+        self.columns.iter().all(passes)
     }
 
     /// Whether a row passes, all columns given.

@@ -2,7 +2,7 @@
 
 use super::words::{Word, Words};
 use crate::error::{Error, Result};
-use crate::sql::ffi::{Connection, Output, Row, Statement};
+use crate::sql::ffi::{Connection, Output, Row, Statement, skip_blanks};
 
 /// What follows `index_` in the names of the tables that DEFENSIVE hosts protect. The log is not
 /// among them: triggers write it, which DEFENSIVE would stop.
@@ -194,7 +194,15 @@ fn arguments(sql: &str) -> Option<Vec<String>> {
 fn split_arguments(inside: &str) -> Vec<String> {
     let (mut arguments, mut argument) = (Vec::new(), String::new());
     let (mut depth, mut close) = (0usize, None);
-    for c in inside.chars() {
+    let mut rest = inside;
+    while let Some(c) = rest.chars().next() {
+        if close.is_none() && (rest.starts_with("--") || rest.starts_with("/*")) {
+            let after = skip_blanks(rest);
+            argument.push(' ');
+            rest = after;
+            continue;
+        }
+        rest = &rest[c.len_utf8()..];
         match (close, c) {
             (Some(end), _) => {
                 if c == end {
@@ -259,6 +267,9 @@ mod tests {
         );
         let many = "create virtual table if not exists main.[using fts] using BGE (a, 'b,(', c t(1,2) unindexed ) ";
         assert_eq!(of(many), Some("a|'b,('|c t(1,2) unindexed".into()));
+        let remarks =
+            "CREATE VIRTUAL TABLE t USING bge(a, /* one, two */ b, -- it's (\n c UNINDEXED)";
+        assert_eq!(of(remarks), Some("a|b|c UNINDEXED".into()));
         assert_eq!(of("CREATE VIRTUAL TABLE bge USING fts5(a)"), None);
         assert_eq!(of("CREATE TABLE using_bge(a)"), None);
     }

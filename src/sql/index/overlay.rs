@@ -19,7 +19,9 @@ const NOTES: usize = 4096;
 /// The most tokens that a query embeds: some 0.35 s on two cores for a small model.
 const TOKENS: usize = 1024;
 /// Texts over what is left of [`TOKENS`] after which no more are embedded.
-const REFUSALS: usize = 16;
+const REFUSALS: usize = 8;
+/// A token has rarely more.
+const BYTES_A_TOKEN: usize = 8;
 
 /// What changed rows are to a query.
 #[derive(Default)]
@@ -88,6 +90,13 @@ impl Store<'_> {
                 let Some(model) = model()? else { continue };
                 let cached = model.cache().get(&text.whole);
                 if rows >= catchup && cached.is_none() {
+                    continue;
+                }
+                // Cutting costs too: what cannot fit is not cut.
+                let too_long = text.whole.len() > BYTES_A_TOKEN * (TOKENS - tokens);
+                if cached.is_none() && too_long {
+                    refused += 1;
+                    rows = if refused > REFUSALS { catchup } else { rows };
                     continue;
                 }
                 let Ok(cut) = self.cut(&model, &text)? else {
@@ -221,10 +230,10 @@ impl Store<'_> {
         if content.kind == Kind::View {
             return Ok(ids);
         }
-        let (_, key) = self.select(content);
-        let table = self.index.names.in_schema(&content.named.table);
+        let (key, from_where) = self.source(content);
+        let _reading = self.index.reading();
         let mut read = self.plain_sql(&format!(
-            "SELECT {key} FROM {table} WHERE {key} >= ?1 ORDER BY {key} DESC LIMIT ?2"
+            "SELECT {key} FROM {from_where} WHERE {key} >= ?1 ORDER BY {key} DESC LIMIT ?2"
         ))?;
         read.bind_output(1, &Output::Integer(from))?;
         read.bind_output(2, &Output::Integer((NOTES - notes) as i64))?;

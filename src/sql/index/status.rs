@@ -78,11 +78,11 @@ impl Store<'_> {
             Scanned::To(key) => key.saturating_add(1),
         };
         let content = self.content()?;
-        let (_, key) = self.select(&content);
-        let table = self.index.names.in_schema(&content.named.table);
+        let (key, from_where) = self.source(&content);
+        let _reading = self.index.reading();
         let log = self.index.names.table("log");
         let mut count = self.plain_sql(&format!(
-            "SELECT count(*) FROM {table} WHERE {key} >= ?1 AND {key} NOT IN \
+            "SELECT count(*) FROM {from_where} WHERE {key} >= ?1 AND {key} NOT IN \
              (SELECT id FROM {log} WHERE id IS NOT NULL)"
         ))?;
         count.bind_output(1, &Output::Integer(from))?;

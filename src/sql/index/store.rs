@@ -9,6 +9,7 @@ use super::statements::{Kept, Statements};
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::{Host, Output, Row};
 use crate::vector::storage::Storage;
+use std::cell::Cell;
 
 /// The format of shadow tables that this version writes.
 pub const FORMAT: i64 = 1;
@@ -21,6 +22,24 @@ pub struct Index {
     pub spec: Spec,
     /// Statements on its tables.
     pub statements: Statements,
+    /// Whether its content is being read: a content that reads the index would never end.
+    pub is_reading: Cell<bool>,
+}
+
+/// While it lives, the content is being read.
+pub struct Reading<'i>(&'i Cell<bool>, bool);
+
+impl Index {
+    /// Says that the content is being read.
+    pub fn reading(&self) -> Reading<'_> {
+        Reading(&self.is_reading, self.is_reading.replace(true))
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.1);
+    }
 }
 
 /// An index in use by the running statement.

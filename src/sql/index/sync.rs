@@ -109,12 +109,12 @@ impl Store<'_> {
         if content.kind == ContentKind::Nothing {
             return Ok(Vec::new());
         }
-        let table = self.index.names.in_schema(&content.named.table);
-        let key = super::names::quoted(&content.named.key);
+        let (key, from) = self.source(content);
         let rows = self.index.names.table("rows");
         let mut read = self.plain_sql(&format!(
-            "SELECT id FROM {rows} WHERE id NOT IN (SELECT {key} FROM {table} WHERE {key} IS NOT NULL)"
+            "SELECT id FROM {rows} WHERE id NOT IN (SELECT {key} FROM {from} WHERE {key} IS NOT NULL)"
         ))?;
+        let _reading = self.index.reading();
         let mut ids = Vec::new();
         while read.step()? == Row::Ready {
             ids.extend(read.integer(0));
@@ -157,10 +157,10 @@ impl Store<'_> {
     }
 
     fn keys_from(&self, content: &Content, from: i64, most: i64) -> Result<Vec<i64>> {
-        let (_, key) = self.select(content);
-        let table = self.index.names.in_schema(&content.named.table);
+        let (key, from_where) = self.source(content);
+        let _reading = self.index.reading();
         let mut read = self.plain_sql(&format!(
-            "SELECT {key} FROM {table} WHERE {key} >= ?1 AND typeof({key}) = 'integer' \
+            "SELECT {key} FROM {from_where} WHERE {key} >= ?1 AND typeof({key}) = 'integer' \
              ORDER BY {key} LIMIT ?2"
         ))?;
         read.bind_output(1, &Output::Integer(from))?;

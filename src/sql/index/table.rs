@@ -11,6 +11,7 @@ use super::statements::Statements;
 use super::store::{Index, Store};
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::{Host, IndexInfo, NewTable, Output, StoredTable, Write};
+use std::cell::Cell;
 
 /// A connected index.
 pub struct Table {
@@ -58,6 +59,7 @@ impl Index {
             },
             spec: declare::parse(name, arguments)?,
             statements: Statements::default(),
+            is_reading: Cell::new(false),
         })
     }
 }
@@ -143,6 +145,7 @@ impl StoredTable for Table {
             },
             spec: self.index.spec.clone(),
             statements: Statements::default(),
+            is_reading: Cell::new(false),
         };
         self.index.statements.clear();
         for suffix in SHADOWS.iter().chain(&["log"]) {

@@ -37,7 +37,7 @@ impl Text {
 /// Joins text columns with newlines, NULL left out. A number counts as its text.
 pub fn join<'v>(columns: impl Iterator<Item = (&'v str, &'v Output)>) -> Joined {
     let mut joined: Option<String> = None;
-    let mut title = 0;
+    let mut title = None;
     for (name, value) in columns {
         let part = match value {
             Output::Null => continue,
@@ -56,7 +56,7 @@ pub fn join<'v>(columns: impl Iterator<Item = (&'v str, &'v Output)>) -> Joined 
         match &mut joined {
             None => joined = Some(part.into_owned()),
             Some(joined) => {
-                title = if title == 0 { joined.len() } else { title };
+                title.get_or_insert(joined.len());
                 joined.push('\n');
                 joined.push_str(&part);
             }
@@ -65,7 +65,10 @@ pub fn join<'v>(columns: impl Iterator<Item = (&'v str, &'v Output)>) -> Joined 
     match joined {
         None => Joined::Nothing,
         Some(whole) => match check_text_size(whole.len()) {
-            Ok(()) => Joined::Text(Text { whole, title }),
+            Ok(()) => Joined::Text(Text {
+                whole,
+                title: title.unwrap_or(0),
+            }),
             Err(e) => Joined::Problem(e.message().to_owned()),
         },
     }
