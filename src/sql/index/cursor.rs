@@ -315,12 +315,10 @@ fn searched_text(query: &Output) -> Result<String> {
 
 fn refused(refusal: Refusal, index: &str) -> Error {
     Error::invalid(match refusal {
-        Refusal::Twice => "there are two things to search for, expected one MATCH".to_owned(),
         Refusal::BadK => {
             "k can only be given as k = a whole number, once; for another limit write LIMIT"
                 .to_owned()
         }
-        Refusal::KTwice => "k is given twice".to_owned(),
         Refusal::KAlone => {
             format!("k is given, but nothing to search for: WHERE {index} MATCH '...'")
         }
@@ -341,10 +339,24 @@ fn read_inputs(store: &Store<'_>, steps: &Steps, values: &[Value<'_>]) -> Result
         k: None,
         filters: Filters::default(),
     };
+    let mut searched = None;
     for (input, value) in steps.inputs.iter().zip(values) {
         match input {
-            Input::Query => inputs.query = value.to_output()?,
-            Input::K => inputs.k = Some(k_of(value.to_output()?)?),
+            Input::Query => {
+                let query = value.to_output()?;
+                if searched.replace(query.clone()).is_some_and(|q| q != query) {
+                    return Err(Error::invalid(
+                        "there are two things to search for, expected one MATCH",
+                    ));
+                }
+                inputs.query = query;
+            }
+            Input::K => {
+                let k = k_of(value.to_output()?)?;
+                if inputs.k.replace(k).is_some_and(|other| other != k) {
+                    return Err(Error::invalid("k is given twice"));
+                }
+            }
             Input::Limit | Input::Offset => {}
             Input::Filter(filter) => {
                 let filters = &mut inputs.filters;

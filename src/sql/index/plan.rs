@@ -5,19 +5,22 @@
 //!
 //! ```text
 //! plan    = search | lookup | scan | refusal
-//! search  = "match" ["k"] filter* ["limit"] ["offset"] null* ["order=distance" | "order=score"] ["no-cut"]
+//! search  = "match"+ "k"* filter* ["limit"] ["offset"] null* ["order=distance" | "order=score"] ["no-cut"]
 //! lookup  = "lookup" "rowid="                          one row at most
 //! scan    = "scan" filter* ["order=rowid"]             by rowid, whatever is asked for
 //! filter  = subject operator | subject "-in"           "-in": all values of an IN at once
 //! subject = "rowid" | "distance" | "score" | "col" number [":nocase" | ":rtrim"]
 //! operator = "=" | "<>" | "<" | "<=" | ">" | ">="
 //! null    = "col" number "-null" | "col" number "-not-null"
-//! refusal = "twice" | "bad-k" | "k-twice" | "k-alone" | "match-column" | "third-argument"
+//! refusal = "bad-k" | "k-alone" | "match-column" | "third-argument"
 //! ```
 //!
 //! `match`, `k`, each filter, `limit` and `offset` have one value, in their order; the other words
 //! have none. All but `match` and `k` are checked again by SQLite; `limit` and `offset` are hints.
 //! `no-cut`: there are terms that only SQLite checks, so `k` rows of ours may be fewer of its own.
+//!
+//! `match` or `k` more than once: SQLite up to 3.40 repeats the arguments of a call where it goes
+//! through the sides of an OR one by one. The cursor wants equal values.
 //!
 //! A refusal is no error yet: SQLite also plans parts of a query that it never runs (one side of
 //! an OR). It is so dear that any other plan wins, and the cursor raises the error.
@@ -176,10 +179,10 @@ pub fn plan(layout: &Layout, terms: &[Term], order: &[OrderTerm]) -> Plan {
     if needed().any(|&n| !terms[n].usable) {
         return Plan::Impossible;
     }
-    Plan::Possible(match (sorted.refusal(terms), sorted.queries.first()) {
-        (Some(refusal), _) => refuse(refusal),
-        (None, Some(&query)) => search(layout, terms, order, query, &sorted),
-        (None, None) => by_rowid(layout, terms, order),
+    Plan::Possible(match sorted.refusal(terms) {
+        Some(refusal) => refuse(refusal),
+        None if sorted.queries.is_empty() => by_rowid(layout, terms, order),
+        None => search(layout, terms, order, &sorted),
     })
 }
 
@@ -229,12 +232,8 @@ impl Sorted {
     fn refusal(&self, terms: &[Term]) -> Option<Refusal> {
         // An IN arrives as `=`.
         let bad_k = |&n: &usize| terms[n].operator != Op::Eq || terms[n].can_take_all;
-        if self.queries.len() > 1 {
-            Some(Refusal::Twice)
-        } else if self.ks.iter().any(bad_k) {
+        if self.ks.iter().any(bad_k) {
             Some(Refusal::BadK)
-        } else if self.ks.len() > 1 {
-            Some(Refusal::KTwice)
         } else if !self.ks.is_empty() && self.queries.is_empty() {
             Some(Refusal::KAlone)
         } else if self.third_argument && !self.queries.is_empty() {
@@ -249,15 +248,11 @@ fn refuse(refusal: Refusal) -> Chosen {
     Draft::new(Access::Refuse(refusal)).priced(NEVER, i64::MAX)
 }
 
-fn search(
-    layout: &Layout,
-    terms: &[Term],
-    order: &[OrderTerm],
-    query: usize,
-    sorted: &Sorted,
-) -> Chosen {
+fn search(layout: &Layout, terms: &[Term], order: &[OrderTerm], sorted: &Sorted) -> Chosen {
     let mut draft = Draft::new(Access::Search);
-    draft.take(query, Input::Query, true, false);
+    for &query in &sorted.queries {
+        draft.take(query, Input::Query, true, false);
+    }
     for &k in &sorted.ks {
         draft.take(k, Input::K, true, false);
     }
@@ -283,7 +278,11 @@ fn search(
         }
     }
     // Where SQLite searches once for each value of an IN, the whole has no order.
-    if !terms[query].can_take_all {
+    if !sorted
+        .queries
+        .iter()
+        .any(|&query| terms[query].can_take_all)
+    {
         draft.steps.order = ranking(layout, order);
     }
     let limited = !sorted.ks.is_empty();

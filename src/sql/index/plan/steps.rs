@@ -36,12 +36,8 @@ pub enum Access {
 /// A query that cannot be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Two things to search for.
-    Twice,
     /// `k` otherwise than by `=` one number.
     BadK,
-    /// Two times `k`.
-    KTwice,
     /// `k`, and nothing to search for.
     KAlone,
     /// MATCH on another column than the one called like the index.
@@ -104,10 +100,8 @@ pub enum Order {
     Rowid,
 }
 
-const REFUSALS: [(Refusal, &str); 6] = [
-    (Refusal::Twice, "twice"),
+const REFUSALS: [(Refusal, &str); 4] = [
     (Refusal::BadK, "bad-k"),
-    (Refusal::KTwice, "k-twice"),
     (Refusal::KAlone, "k-alone"),
     (Refusal::MatchColumn, "match-column"),
     (Refusal::ThirdArgument, "third-argument"),
@@ -207,6 +201,7 @@ impl FromStr for Steps {
         }
         for word in words {
             match word {
+                "match" => steps.inputs.push(Input::Query),
                 "k" => steps.inputs.push(Input::K),
                 "limit" => steps.inputs.push(Input::Limit),
                 "offset" => steps.inputs.push(Input::Offset),

@@ -177,20 +177,26 @@ fn nulls_need_no_value() {
     assert_eq!(chosen(&terms).arguments.len(), 2);
 }
 
+/// SQLite up to 3.40 repeats the arguments of a call.
+#[test]
+fn the_same_may_be_asked_twice() {
+    let k = || term(K, Op::Eq);
+    let terms = [matched(), k(), matched(), term(ROWID, Op::Eq), k()];
+    assert_eq!(text(&terms), "match match k k rowid=");
+}
+
 #[test]
 fn what_cannot_be_answered_is_refused_when_it_runs() {
     let k = || term(K, Op::Eq);
     for (terms, word) in [
-        (vec![matched(), matched()], "twice"),
         (
             vec![matched(), term(QUERY, Op::Eq), term(K, Op::Lt)],
-            "twice",
+            "bad-k",
         ),
         (vec![matched(), any_of(K)], "bad-k"),
         (vec![matched(), term(K, Op::Lt)], "bad-k"),
         (vec![term(K, Op::IsNull)], "bad-k"),
         (vec![matched(), k(), term(K, Op::Ge)], "bad-k"),
-        (vec![matched(), k(), k()], "k-twice"),
         (vec![k()], "k-alone"),
         (vec![k(), term(ROWID, Op::Eq)], "k-alone"),
         (vec![term(TITLE, Op::Match)], "match-column"),
