@@ -381,6 +381,15 @@ impl Store<'_> {
         let last = self
             .sql("SELECT max(slot) FROM {passages}")?
             .integer_of_first()?;
+        // Far more slots than vectors are none of ours: damage, or a history of deletions.
+        let last = match last {
+            Some(last) if last / 64 > FIRST_CODES + self.vectors()? => {
+                self.close_holes()?;
+                self.sql("SELECT max(slot) FROM {passages}")?
+                    .integer_of_first()?
+            }
+            last => last,
+        };
         let end = (last.unwrap_or(-1) + 1) / CHUNK as i64 * CHUNK as i64;
         self.code_tail(&coder, 0, end)?;
         let z = proven_z(&coder, &sample)?;
@@ -399,6 +408,13 @@ impl Store<'_> {
             // A smaller one would lose rows.
             other => Err(corrupt(format_args!("z is {other:?}"))),
         }
+    }
+
+    fn vectors(&self) -> Result<i64> {
+        let count = self
+            .sql("SELECT count(*) FROM {passages}")?
+            .integer_of_first()?;
+        Ok(count.unwrap_or(0))
     }
 
     /// Vectors from all over the index, one after the other.

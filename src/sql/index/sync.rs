@@ -10,6 +10,7 @@
 //! syncers then share the work.
 
 use super::code_store::fresh_stamp;
+use super::compare::{Collation, apply, compare};
 use super::content::{Content, Kind as ContentKind, Noting, Present};
 use super::model::Made;
 use super::store::{Scanned, Settings, Store};
@@ -40,6 +41,15 @@ struct Slice {
     model: Option<SharedEmbedder>,
 }
 
+/// What a slice did.
+#[derive(Default)]
+struct Done {
+    /// Rows whose place in the index changed.
+    rows: i64,
+    /// Notes that are no longer needed.
+    notes: usize,
+}
+
 impl Store<'_> {
     /// Works until nothing is pending, or for so long (at least one slice); the number of rows whose
     /// place in the index has changed.
@@ -53,7 +63,7 @@ impl Store<'_> {
     pub fn sync(&self, limit: Option<Duration>) -> Result<i64> {
         let (started, steps) = (Instant::now(), steps(self)?);
         self.prepare_sync(steps)?;
-        let (mut rows, mut size) = (0, FIRST_SLICE);
+        let (mut rows, mut size, mut idle) = (0, FIRST_SLICE, 0);
         loop {
             self.host.interrupts.check()?;
             let content = self.content()?;
@@ -63,8 +73,17 @@ impl Store<'_> {
                 }
                 return Ok(rows);
             };
-            let few = slice.changed.len() < slice.notes.len() / 2;
-            rows += self.one_slice(steps, slice)?;
+            let (few, notes) = (
+                slice.changed.len() < slice.notes.len() / 2,
+                slice.notes.len(),
+            );
+            let done = self.one_slice(steps, slice)?;
+            rows += done.rows;
+            idle = if done.notes == 0 { idle + notes } else { 0 };
+            if idle > 0 && idle > 2 * self.notes()? {
+                // Rows that say something else whenever they are read: they stay pending.
+                return Ok(rows);
+            }
             if limit.is_some_and(|limit| started.elapsed() >= limit) {
                 return Ok(rows);
             }
@@ -75,6 +94,11 @@ impl Store<'_> {
             };
             size = (size * 4).min(largest);
         }
+    }
+
+    fn notes(&self) -> Result<usize> {
+        let count = self.sql("SELECT count(*) FROM {log}")?.integer_of_first()?;
+        Ok(count.and_then(|n| usize::try_from(n).ok()).unwrap_or(0))
     }
 
     /// Repairs triggers, and notes what no trigger has noted.
@@ -244,7 +268,7 @@ impl Store<'_> {
         Ok(notes)
     }
 
-    fn one_slice(&self, steps: Steps, mut slice: Slice) -> Result<i64> {
+    fn one_slice(&self, steps: Steps, mut slice: Slice) -> Result<Done> {
         steps.claim(self)?;
         let texts: Vec<&Text> = slice.changed.iter().filter_map(text_of).collect();
         if !texts.is_empty() {
@@ -258,18 +282,18 @@ impl Store<'_> {
     }
 
     /// Takes over what still holds, under the write lock; nothing, where the index was rebuilt or
-    /// bound to another model meanwhile. The number of rows that changed.
-    fn apply(&self, slice: &Slice) -> Result<i64> {
+    /// bound to another model meanwhile.
+    fn apply(&self, slice: &Slice) -> Result<Done> {
         let settings = self.settings()?;
         if settings.generation != slice.settings.generation
             || (slice.settings.model.is_some() && settings.model != slice.settings.model)
         {
-            return Ok(0);
+            return Ok(Done::default());
         }
         if let (Some(model), Some((_, bound))) = (&slice.model, &settings.model) {
             // Bound by somebody else while we embedded: it must be the same.
             if model.fingerprint()?[..] != bound[..] {
-                return self.model(&settings).map(|_| 0);
+                return self.model(&settings).map(|_| Done::default());
             }
         }
         let content = self.content()?;
@@ -301,13 +325,15 @@ impl Store<'_> {
                 finished.insert(id, in_step);
             }
         }
+        let mut notes = 0;
         let delete = "DELETE FROM {log} WHERE seq = ?1";
         for (seq, id) in &slice.notes {
             if finished.get(id) == Some(&true) {
                 self.sql(delete)?.with(&[Output::Integer(*seq)])?.run()?;
+                notes += 1;
             }
         }
-        Ok(rows)
+        Ok(Done { rows, notes })
     }
 
     fn apply_gone(&self, id: i64) -> Result<bool> {
@@ -333,7 +359,7 @@ impl Store<'_> {
         };
         let hash = joined.hash();
         if let Some(indexed) = indexed.filter(|row| row.hash == hash) {
-            let changed = indexed.others != others;
+            let changed = !self.same_others(&indexed.others, &others);
             if changed {
                 self.refresh_others(present.id, &others)?;
             }
@@ -361,6 +387,24 @@ impl Store<'_> {
             delete.with(&[Output::Integer(present.id)])?.run()?;
         }
         Ok((true, true))
+    }
+}
+
+impl Store<'_> {
+    /// Whether UNINDEXED values are what is stored, once the columns' affinities are applied.
+    fn same_others(&self, stored: &[Output], present: &[Output]) -> bool {
+        let same = |affinity, stored: &Output, present: &Output| {
+            let present = apply(affinity, present.clone());
+            let null = |value: &Output| *value == Output::Null;
+            match compare(stored, &present, Collation::Binary) {
+                Some(order) => order.is_eq(),
+                None => null(stored) && null(&present),
+            }
+        };
+        let mut columns = self.others().zip(stored.iter().zip(present));
+        stored.len() == present.len()
+            && columns
+                .all(|((_, column), (stored, present))| same(column.affinity, stored, present))
     }
 }
 
