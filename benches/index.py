@@ -132,12 +132,13 @@ def fill(vectors, sides):
 
 
 def latency(sides, queries, rounds, warm=2):
-    """Medians of {name: one query}, interleaved, each round with a new vector."""
+    """Medians of {name: one query}, interleaved. Each side asks for other vectors in its turn: where
+    two share a connection, the second would find the pages that the first has read."""
     times = {name: [] for name in sides}
     for n in range(rounds + warm):
-        for name, ask in sides.items():
+        for place, (name, ask) in enumerate(sides.items()):
             begun = time.perf_counter()
-            ask(queries[n % len(queries)])
+            ask(queries[(n + 41 * place) % len(queries)])
             if n >= warm:
                 times[name].append(time.perf_counter() - begun)
     return {name: statistics.median(of) for name, of in times.items()}
