@@ -73,7 +73,7 @@ def enlarged(vectors, count, noise=0.035):
     """`count` unit vectors: each real one several times, moved by Gaussian noise of `noise` a dimension.
 
     With 384 dimensions 0.035 moves a vector by 0.69: copies are at a cosine of some 0.82 to their
-    original and 0.68 to each other, which is what near neighbours among the real ones have.
+    original and 0.68 to each other.
     """
     rng = np.random.default_rng(5)
     many = np.tile(vectors, (-(-count // len(vectors)), 1))[:count].astype(np.float32)
