@@ -62,7 +62,7 @@ WRONG = {
     "body, content = nowhere": ["nowhere", "main"],
     "body, text, content = docs": ["text", "docs", "title", "body", "lang"],
     "body, content = docs, content_rowid = 'key'": ["docs", "key", "content_rowid"],
-    "body, content = docs, content_rowid = 'lang'": ["lang", "docs", "UNIQUE"],
+    "body, content = docs, content_rowid = 'lang'": ["lang", "docs", "integer"],
     "body, body": ["body", "twice"],
     "body, BODY UNINDEXED": ["BODY", "twice"],
     "body TEXT COLLATE NOCASE": ["body", "UNINDEXED"],

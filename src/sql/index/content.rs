@@ -4,7 +4,7 @@
 //! again in every statement, whatever was renamed meanwhile. Rows are read by [`Store::fetch`],
 //! which is the same for all.
 
-use super::compare::{Affinity, affinity_of};
+use super::compare::{Affinity, affinity_of, apply};
 use super::declare::Content as Declared;
 use super::names::{quoted, text};
 use super::store::{Scanned, Store};
@@ -303,7 +303,7 @@ impl Store<'_> {
             Affinity::Text | Affinity::Real
         ) {
             return Err(Error::invalid(format!(
-                "content_rowid '{given}' is declared {}, expected an integer column",
+                "content_rowid '{given}' of '{table}' is declared {}, expected an integer column",
                 column.declared
             )));
         }
@@ -422,7 +422,12 @@ impl Store<'_> {
         let Some(id) = read.integer(0) else {
             return Ok(None);
         };
-        let values = (1..=self.index.spec.columns.len()).map(|n| read.column(n));
+        let columns = self.index.spec.columns.iter().enumerate();
+        // UNINDEXED values are what the declaration makes of them, whatever the content's own does.
+        let values = columns.map(|(n, column)| match column.indexed {
+            true => read.column(n + 1),
+            false => Ok(apply(column.affinity, read.column(n + 1)?)),
+        });
         let values: Vec<Output> = values.collect::<Result<_>>()?;
         let kept = content.kind != Kind::Nothing || read.integer(values.len() + 1).is_some();
         let joined = kept.then(|| self.join(&values));
