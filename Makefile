@@ -24,7 +24,7 @@ help:
 	@echo "make build          dist/: the extension and ONNX Runtime; ORT=1.28.0, GPU=1 for NVIDIA GPUs"
 	@echo "make model          dist/models/: a BGE model; MODEL=$(MODEL)"
 	@echo "make test           set up everything and run every test"
-	@echo "make bench          timings against ONNX Runtime's own Python API (some 20 minutes)"
+	@echo "make bench          timings against ONNX Runtime in Python and other indexes (some 30 minutes)"
 	@echo "make lint           rustfmt and clippy, warnings are errors"
 	@echo "make clean          remove dist/, target/ and .venv/"
 
@@ -67,7 +67,7 @@ demo: build model
 
 demo-packages: build model
 	@scripts/setup.sh sqlite3
-	@examples/packages/search.sh target/packages.db "$(or $(QUERY),watch the night sky and find planets)"
+	@examples/packages/search.sh target/packages.db $(if $(QUERY),"$(QUERY)")
 
 # ---- tests -----------------------------------------------------------------------------------
 
@@ -102,6 +102,7 @@ bench: build model .venv/.ready
 	@$(PYTHON) benches/single.py
 	@$(PYTHON) benches/bulk.py
 	@$(PYTHON) benches/passes.py
+	@$(PYTHON) benches/index.py
 
 clean:
 	rm -rf dist target .venv

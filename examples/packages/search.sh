@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Ranks the descriptions of Debian packages by meaning.
+# Searches the descriptions of Debian packages by meaning, through a semantic index.
 #
-#   search.sh DATABASE QUERY
+#   search.sh DATABASE [QUERY ...]
 #
-# The first run reads `apt-cache dumpavail` and embeds 2,500 descriptions into DATABASE, in steps
-# that show their progress and can be interrupted and repeated; later runs only search.
+# The first run reads 5,000 descriptions from `apt-cache dumpavail` into DATABASE and embeds them, in
+# committed steps that show their progress and can be interrupted and repeated; later runs only search.
 set -euo pipefail
 cd "$(dirname "$0")"
 database=$(realpath -m "../../$1")
-query=$2
-wanted=2500
+shift
+wanted=5000
 extension=../../dist/libbge
 
 sql() { sqlite3 -batch -bail -cmd ".load $extension" "$database" "$@"; }
 
-# One package a line, as CSV: name, first paragraph of the description.
+# One package a line, as CSV: name, section, first paragraph of the description.
 packages() {
     apt-cache dumpavail | awk -v RS= -v wanted="$wanted" '
         function quote(text) { gsub(/"/, "\"\"", text); return "\"" text "\"" }
@@ -30,11 +30,12 @@ packages() {
                 else if (inside && line ~ /^ /) text = text line
                 else inside = 0
             }
-            # Programs for people, without the -data and -doc parts; each name once, every second one.
-            if (section ~ /^(games|education|science|graphics|sound|video|editors|hamradio|utils)$/ &&
-                text != "" && name !~ /-(dev|dbg|doc|data|common)$/ && !(name in seen)) {
+            # Programs for people, without the -data and -doc parts; each name once.
+            if (section ~ /^(games|education|science|graphics|sound|video|editors|hamradio|utils|web|mail|net|text|math)$/ &&
+                text != "" && name !~ /-(dev|dbg|doc|data|common)$/ && !(name in seen) && written < wanted) {
                 seen[name] = 1
-                if (++kept % 2 == 1 && written < wanted) { written++; print quote(name) "," quote(text) }
+                written++
+                print quote(name) "," quote(section) "," quote(text)
             }
         }'
 }
@@ -49,30 +50,46 @@ read_packages() {
         apt-get -qq update
         packages > "$csv"
     fi
-    if [ "$(wc -l < "$csv")" -lt 2000 ]; then
-        echo "apt knows only $(wc -l < "$csv") packages; run: sudo apt-get update" >&2
+    if [ "$(wc -l < "$csv")" -lt "$wanted" ]; then
+        echo "apt knows only $(wc -l < "$csv") of $wanted packages; run: sudo apt-get update" >&2
         exit 1
     fi
-    sql "CREATE TABLE IF NOT EXISTS packages(name TEXT PRIMARY KEY, description TEXT, embedding BLOB)" \
-        ".import --csv $csv packages" 2> >(grep -v 'expected 3 columns but found 2' >&2)
+    rm -f "$database"
+    sql "CREATE TABLE packages(id INTEGER PRIMARY KEY, name TEXT UNIQUE, section TEXT, description TEXT)" \
+        "CREATE TEMP TABLE csv(name, section, description)" \
+        ".import --csv $csv csv" \
+        "INSERT INTO packages(name, section, description) SELECT * FROM csv" \
+        "CREATE VIRTUAL TABLE packages_bge USING bge(name, description, section UNINDEXED, content='packages')"
 }
 
 embed() {
-    local left total
-    total=$(sql "SELECT count(*) FROM packages")
-    while left=$(sql "SELECT count(*) FROM packages WHERE embedding IS NULL") && [ "$left" -gt 0 ]; do
-        echo "embedding descriptions: $((total - left)) of $total"
-        sql "UPDATE packages SET embedding = b.embedding FROM bge_batch(
-                 'SELECT rowid, name || '': '' || description FROM packages WHERE embedding IS NULL LIMIT 250') AS b
-             WHERE packages.rowid = b.key"
+    local done=1 left
+    while [ "$done" != 0 ]; do
+        left=$(sql "SELECT json_extract(bge_status('packages_bge'), '$.pending')")
+        if [ "$left" != 0 ]; then echo "descriptions to embed: $left"; fi
+        done=$(sql "SELECT bge_sync('packages_bge', 5)")
     done
 }
 
-if ! [ -s "$database" ]; then read_packages; fi
+search() {
+    local query=$1 filter=${2:-}
+    echo
+    echo "the packages closest in meaning to: $query${filter:+ (of section $filter)}"
+    sql ".mode box --wordwrap on --wrap 90" "
+        SELECT p.name, p.section, round(s.score, 3) AS cosine, p.description
+        FROM packages_bge AS s JOIN packages AS p ON p.id = s.rowid
+        WHERE packages_bge MATCH '${query//\'/\'\'}' ${filter:+AND s.section = '$filter'}
+        ORDER BY s.distance LIMIT 4"
+}
+
+if [ "$(sql "SELECT count(*) FROM pragma_table_list WHERE name = 'packages_bge'" 2> /dev/null)" != 1 ]; then
+    read_packages
+fi
 embed
-echo "the packages closest in meaning to: $query"
-literal="'${query//\'/\'\'}'"
-sql ".mode box --wordwrap on --wrap 90" "
-    WITH asked AS MATERIALIZED (SELECT bge_embed_query($literal) AS query)
-    SELECT name, round(bge_cosine(embedding, query), 3) AS cosine, description
-    FROM asked, packages ORDER BY cosine DESC LIMIT 8"
+if [ $# -gt 0 ]; then
+    for query in "$@"; do search "$query"; done
+else
+    search "watch the night sky and find planets"
+    search "edit a photo" graphics
+    search "keep track of the money I spend"
+fi

@@ -8,6 +8,7 @@ use super::chunks::{self, Chunk, Passages};
 use super::config::ModelConfig;
 use super::device::{self, Device};
 use super::find::Source;
+use super::fingerprint::fingerprint;
 use super::graph::PassReport;
 use super::native;
 use super::options::{Options, Overflow};
@@ -20,8 +21,8 @@ use super::stop::{NeverStop, Stop};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Kind, Result};
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What a text is to retrieval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,7 @@ pub struct Embedder {
     queue: Queue<Session>,
     cache: Cache,
     runs: Arc<AtomicU64>,
+    fingerprint: OnceLock<[u8; 16]>,
 }
 
 /// Where a model runs.
@@ -107,6 +109,7 @@ impl Embedder {
                 queue: Queue::new(loaded.session, batch_tokens, precision != Precision::Int8),
                 cache: Cache::new(options.cache_mb.unwrap_or(CACHE_MB) << 20),
                 runs,
+                fingerprint: OnceLock::new(),
             })
         };
         load().map_err(|e| e.at(format_args!("model '{name}'")))
@@ -264,6 +267,18 @@ impl Embedder {
     /// Dimensions of its vectors.
     pub fn dims(&self) -> usize {
         self.config.dims
+    }
+
+    /// What its vectors depend on; read from its files at the first call.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn fingerprint(&self) -> Result<[u8; 16]> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(*known);
+        }
+        let made = fingerprint(&self.config, self.precision).map_err(|e| self.say(e))?;
+        Ok(*self.fingerprint.get_or_init(|| made))
     }
 
     /// What its folder says.

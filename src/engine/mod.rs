@@ -16,7 +16,8 @@
 //! [`chunks`] cuts a text that is too long into passages, at `borders`. [`stop`] is how long work asks
 //! whether to go on. [`process`] holds all process-wide state, so that a forked child never touches
 //! its parent's. `native` has the few calls to the operating system. [`report`] is the doctor behind
-//! `bge_info`, [`inventory`] the list behind `bge_models`.
+//! `bge_info`, [`inventory`] the list behind `bge_models`, `fingerprint` what an index remembers of a
+//! model.
 
 mod assignment;
 pub mod batch;
@@ -30,6 +31,7 @@ pub mod device;
 mod elf;
 pub mod embedder;
 pub mod find;
+mod fingerprint;
 pub mod graph;
 pub mod inventory;
 pub(crate) mod native;

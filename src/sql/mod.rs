@@ -3,6 +3,7 @@
 //! - [`ffi`]: the only files that touch the C API; everything above is safe Rust.
 //! - [`functions`]: scalar functions: decode, one call below, encode.
 //! - [`tables`]: table functions.
+//! - [`index`]: the semantic index, a virtual table that keeps data.
 //! - [`arguments`]: decoding for both, with messages that say what came and what was wanted.
 //! - [`statement`]: what the calls of one statement share.
 //! - this file: what is registered on a connection, in one list.
@@ -12,6 +13,7 @@
 mod arguments;
 pub mod ffi;
 mod functions;
+mod index;
 mod statement;
 mod tables;
 
@@ -27,7 +29,8 @@ pub(crate) fn register(db: &Connection<'_>) -> Result<()> {
     for function in functions::all() {
         db.define(function)?;
     }
-    tables::register(db)
+    tables::register(db)?;
+    index::register(db)
 }
 
 /// Loading twice is usual (an auto-extension and a `.load`). SQLite refuses to define a function anew

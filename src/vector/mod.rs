@@ -2,14 +2,19 @@
 //!
 //! - [`blob`]: the format (little-endian f32, as numpy's `tobytes()` writes it) and JSON.
 //! - [`kernels`]: inner loops, with SIMD chosen at run time, behind one naive oracle.
+//! - [`codes`]: 2 bits a dimension, to find candidates without reading vectors.
+//! - [`storage`]: how an index keeps vectors (f32, f16, int8), and cosines to them.
 //! - this file: the measures that SQL offers, made of kernels and checks.
 //!
 //! A vector is always seen as a [`Vector`]: checked bytes, never copied. Sums run in f64, where a
 //! product of two f32 is exact, so results do not depend on the CPU beyond the order of addition,
 //! and 1,024 dimensions keep far more than 6 digits.
 
+pub mod ascending;
 pub mod blob;
+pub mod codes;
 pub mod kernels;
+pub mod storage;
 
 pub use blob::Vector;
 

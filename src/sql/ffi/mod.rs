@@ -9,7 +9,8 @@
 //! - [`function`]: scalar functions: registration, results, errors, auxiliary data.
 //! - [`value`] reads arguments.
 //! - [`statement`]: nested SQL on the caller's connection.
-//! - [`vtab`]: table functions.
+//! - [`vtab`]: table functions; [`stored`]: tables that are made with CREATE VIRTUAL TABLE, with
+//!   their callbacks in [`module`] and, in [`plan`], what SQLite asks them about a query. [`host`] is what both have in common.
 //! - [`interrupt`]: "should I stop?", for every SQLite version.
 #![allow(unsafe_code)]
 
@@ -17,14 +18,21 @@ mod api;
 mod entry;
 mod function;
 mod guard;
+mod host;
 mod interrupt;
+mod module;
+mod plan;
 mod statement;
+mod stored;
 mod value;
 mod vtab;
 
 pub use api::Connection;
 pub use function::{Arguments, Context, Flags, Function, Output};
+pub use host::Host;
 pub use interrupt::Interrupts;
-pub use statement::{Row, Statement, skip_blanks};
+pub use plan::{IndexInfo, Term};
+pub use statement::{Conflict, Row, Statement, Transaction, skip_blanks};
+pub use stored::{Columns, NewTable, RowCursor, StoredTable, Write};
 pub use value::{Type, Value};
-pub use vtab::{Call, Cursor, Host, TableFunction};
+pub use vtab::{Call, Cursor, TableFunction};

@@ -1,11 +1,11 @@
 //! Nested SQL on the caller's own connection: sees what the running statement sees.
 
-use super::api::{Connection, bytes, code, sqlite};
+use super::api::{Connection, bytes, code, sqlite, transient};
 use super::function::Output;
 use super::value::{Type, Value};
 use crate::error::{Error, Kind, Result};
 use sqlite_loadable::ext::sqlite3_stmt;
-use std::ffi::c_int;
+use std::ffi::{CStr, CString, c_int};
 
 /// A prepared statement; finalised when dropped.
 pub struct Statement<'c> {
@@ -20,6 +20,15 @@ pub enum Row {
     Ready,
     /// The statement is at its end.
     Done,
+}
+
+/// What to do about a rowid that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// Take its place.
+    Replace,
+    /// Say so: SQLite then does what the OR clause wants.
+    Fail,
 }
 
 impl<'c> Statement<'c> {
@@ -121,6 +130,61 @@ impl<'c> Statement<'c> {
         }
     }
 
+    /// Binds a copy of a value of ours to parameter `?n`, from 1.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn bind_output(&mut self, n: usize, value: &Output) -> Result<()> {
+        const UTF8: u8 = 1;
+        let (api, raw, n) = (self.db.api(), self.raw, n as c_int);
+        // SAFETY: the statement is alive; SQLite copies text and BLOBs.
+        let rc = unsafe {
+            match value {
+                Output::Null => sqlite!(api, bind_null(raw, n)),
+                Output::Integer(i) => sqlite!(api, bind_int64(raw, n, *i)),
+                Output::Real(x) => sqlite!(api, bind_double(raw, n, *x)),
+                Output::Text(text) | Output::Json(text) => {
+                    let (start, length) = (text.as_ptr().cast(), text.len() as u64);
+                    sqlite!(api, bind_text64(raw, n, start, length, transient(), UTF8))
+                }
+                Output::RawText(text) => {
+                    let (start, length) = (text.as_ptr().cast(), text.len() as u64);
+                    sqlite!(api, bind_text64(raw, n, start, length, transient(), UTF8))
+                }
+                Output::Blob(bytes) => {
+                    let (start, length) = (bytes.as_ptr().cast(), bytes.len() as u64);
+                    sqlite!(api, bind_blob64(raw, n, start, length, transient()))
+                }
+            }
+        };
+        if rc == code::OK {
+            Ok(())
+        } else {
+            Err(self.db.error(rc))
+        }
+    }
+
+    /// Binds a BLOB without a copy of ours.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn bind_bytes(&mut self, n: usize, bytes: &[u8]) -> Result<()> {
+        let (start, length) = (bytes.as_ptr().cast(), bytes.len() as u64);
+        // SAFETY: the statement is alive; SQLite copies the bytes.
+        let rc = unsafe {
+            let raw = self.raw;
+            sqlite!(
+                self.db.api(),
+                bind_blob64(raw, n as c_int, start, length, transient())
+            )
+        };
+        if rc == code::OK {
+            Ok(())
+        } else {
+            Err(self.db.error(rc))
+        }
+    }
+
     /// Runs to the next row.
     ///
     /// # Errors
@@ -131,6 +195,35 @@ impl<'c> Statement<'c> {
             code::ROW => Ok(Row::Ready),
             code::DONE => Ok(Row::Done),
             rc => Err(self.db.error(rc)),
+        }
+    }
+
+    /// Column `n` (from 0) of the present row as an integer, or `None` if it is of another type.
+    pub fn integer(&self, n: usize) -> Option<i64> {
+        let n = n as c_int;
+        // SAFETY: the statement is alive and stands on a row.
+        unsafe {
+            let kind = Type::from_code(sqlite!(self.db.api(), column_type(self.raw, n)));
+            (kind == Type::Integer).then(|| sqlite!(self.db.api(), column_int64(self.raw, n)))
+        }
+    }
+
+    /// The bytes of column `n` of the present row, where it is a BLOB; not copied.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn blob(&self, n: usize) -> Result<Option<&[u8]>> {
+        let n = n as c_int;
+        // SAFETY: the statement is alive and stands on a row; nobody can step or reset it while the
+        // bytes are borrowed, and other columns are read without converting this one.
+        unsafe {
+            let api = self.db.api();
+            if Type::from_code(sqlite!(api, column_type(self.raw, n))) != Type::Blob {
+                return Ok(None);
+            }
+            let start = sqlite!(api, column_blob(self.raw, n)).cast();
+            let length = sqlite!(api, column_bytes(self.raw, n));
+            Ok(Some(bytes(start, length, false)?))
         }
     }
 
@@ -219,7 +312,101 @@ pub fn skip_blanks(sql: &str) -> &str {
     }
 }
 
+/// What a connection holds of a database file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transaction {
+    /// Nothing.
+    None,
+    /// A snapshot.
+    Read,
+    /// The right to write.
+    Write,
+}
+
 impl Connection<'_> {
+    /// Runs statements that give no rows that matter, without parameters.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn execute(&self, sql: &str) -> Result<()> {
+        let mut rest = sql;
+        loop {
+            let (statement, tail) = Statement::prepare_first(*self, rest)?;
+            if let Some(mut statement) = statement {
+                while statement.step()? == Row::Ready {}
+            }
+            if skip_blanks(tail).is_empty() {
+                return Ok(());
+            }
+            rest = tail;
+        }
+    }
+
+    /// Whether no transaction was begun with BEGIN.
+    pub fn is_autocommit(&self) -> bool {
+        // SAFETY: the connection is open.
+        unsafe { sqlite!(self.api(), get_autocommit(self.raw())) != 0 }
+    }
+
+    /// What the connection holds of a schema's file.
+    ///
+    /// # Errors
+    /// A name with a NUL.
+    pub fn transaction(&self, schema: &str) -> Result<Transaction> {
+        let schema = CString::new(schema).map_err(|e| Error::invalid(e.to_string()))?;
+        // SAFETY: the connection is open; the name a C string.
+        Ok(
+            match unsafe { sqlite!(self.api(), txn_state(self.raw(), schema.as_ptr())) } {
+                1 => Transaction::Read,
+                2 => Transaction::Write,
+                _ => Transaction::None,
+            },
+        )
+    }
+
+    /// As the application sees it.
+    pub fn last_insert_rowid(&self) -> i64 {
+        // SAFETY: the connection is open.
+        unsafe { sqlite!(self.api(), last_insert_rowid(self.raw())) }
+    }
+
+    /// Puts it back after writes of ours.
+    pub fn set_last_insert_rowid(&self, rowid: i64) {
+        // SAFETY: the connection is open.
+        unsafe { sqlite!(self.api(), set_last_insert_rowid(self.raw(), rowid)) }
+    }
+
+    /// What OR clause the running write has.
+    pub fn on_conflict(&self) -> Conflict {
+        // SAFETY: called inside xUpdate, as SQLite wants.
+        match unsafe { sqlite!(self.api(), vtab_on_conflict(self.raw())) } {
+            5 => Conflict::Replace,
+            _ => Conflict::Fail,
+        }
+    }
+
+    /// The SQL of a statement that is running and reads from a database file.
+    pub fn reading_statement(&self, but: &str) -> Option<String> {
+        let mut statement = std::ptr::null_mut();
+        let mut last = None;
+        loop {
+            // SAFETY: as in `is_writing`; the SQL of a statement lives as long as it does.
+            unsafe {
+                statement = sqlite!(self.api(), next_stmt(self.raw(), statement));
+                if statement.is_null() {
+                    return last;
+                }
+                let text = sqlite!(self.api(), sql(statement));
+                if sqlite!(self.api(), stmt_busy(statement)) != 0 && !text.is_null() {
+                    let text = CStr::from_ptr(text).to_string_lossy().into_owned();
+                    if last.is_none() || !text.contains(but) {
+                        last = Some(text);
+                    }
+                }
+            }
+        }
+    }
+
     /// Whether a statement that writes is running on this connection right now.
     pub fn is_writing(&self) -> bool {
         let mut statement = std::ptr::null_mut();

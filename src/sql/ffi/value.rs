@@ -1,6 +1,6 @@
 //! An argument of a function, read without trusting it.
 
-use super::api::{Api, bytes, sqlite};
+use super::api::{Api, bytes, code, kind, sqlite};
 use super::function::Output;
 use crate::error::{Error, Result};
 use sqlite_loadable::ext::sqlite3_value;
@@ -67,6 +67,38 @@ impl<'v> Value<'v> {
     pub fn kind(self) -> Type {
         // SAFETY: the value is alive.
         Type::from_code(unsafe { sqlite!(self.api, value_type(self.raw)) })
+    }
+
+    /// Whether it is NULL.
+    pub fn is_null(self) -> bool {
+        self.kind() == Type::Null
+    }
+
+    /// In an UPDATE: whether the statement leaves this column as it is. Its value is then NULL.
+    pub fn is_unchanged(self) -> bool {
+        // SAFETY: the value is alive.
+        unsafe { sqlite!(self.api, value_nochange(self.raw)) != 0 }
+    }
+
+    /// All values of an `IN`, copied, where the plan asked for them at once.
+    ///
+    /// # Errors
+    /// What SQLite says; out of memory.
+    pub fn members(self) -> Result<Vec<Output>> {
+        let mut members = Vec::new();
+        let mut raw = std::ptr::null_mut();
+        // SAFETY: the value is alive and stands for a list; each member lives until the next call.
+        unsafe {
+            let mut rc = sqlite!(self.api, vtab_in_first(self.raw, &mut raw));
+            while rc == code::OK && !raw.is_null() {
+                members.push(Value::from_raw(self.api, raw).to_output()?);
+                rc = sqlite!(self.api, vtab_in_next(self.raw, &mut raw));
+            }
+            if rc == code::OK || rc == code::DONE {
+                return Ok(members);
+            }
+            Err(Error::new(kind(rc), "the values of an IN cannot be read"))
+        }
     }
 
     /// Its value as an integer, converted as SQL does.

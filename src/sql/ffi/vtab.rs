@@ -8,10 +8,8 @@
 use super::api::{Api, Connection, code, result_code, sqlite};
 use super::function::{Context, Output, name_it};
 use super::guard::{guarded, release};
-use super::interrupt::Interrupts;
-use super::statement::Statement;
+use super::host::{Host, Table};
 use super::value::Value;
-use crate::engine::Stop;
 use crate::error::{Error, Result};
 use sqlite_loadable::ext::{
     sqlite3, sqlite3_context, sqlite3_index_info,
@@ -19,7 +17,6 @@ use sqlite_loadable::ext::{
     sqlite3_index_info_sqlite3_index_constraint_usage as Usage, sqlite3_module, sqlite3_value,
     sqlite3_vtab, sqlite3_vtab_cursor,
 };
-use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 
@@ -60,27 +57,6 @@ pub trait Cursor: Send + 'static {
     /// # Errors
     /// Of the conversion.
     fn column(&self, n: usize) -> Result<Output>;
-}
-
-/// What a cursor may ask of the host while it works.
-pub struct Host<'c> {
-    /// The connection that runs the statement.
-    pub db: Connection<'c>,
-    /// "Should I stop?", with a probe that lives as long as the table is connected.
-    pub interrupts: &'c dyn Stop,
-}
-
-impl Host<'_> {
-    /// Prepares a statement that a cursor keeps from row to row; and its own part of the text.
-    ///
-    /// # Errors
-    /// As [`Statement::prepare_one`].
-    pub fn prepare_kept<'s>(&self, sql: &'s str) -> Result<(Statement<'static>, &'s str)> {
-        // SAFETY: SQLite closes all cursors of a connection's tables before it closes the
-        // connection, and a cursor is the only thing of ours that outlives a callback.
-        let db = unsafe { Connection::from_raw(self.db.api(), self.db.raw()) };
-        Statement::prepare_one(db, sql)
-    }
 }
 
 /// The arguments of a call.
@@ -125,20 +101,6 @@ impl Connection<'_> {
 unsafe extern "C" fn drop_data(data: *mut c_void) {
     // SAFETY: made by `define_table`, freed once.
     drop(unsafe { Box::from_raw(data.cast::<Api>()) });
-}
-
-/// A connected table, as SQLite sees it: its own part first.
-///
-/// A cursor at work may run nested SQL that uses the same table, so nobody ever has it mutably:
-/// SQLite's part, which both sides write, is reached through raw pointers only.
-#[repr(C)]
-struct Table {
-    base: UnsafeCell<sqlite3_vtab>,
-    api: Api,
-    db: *mut sqlite3,
-    /// The probe is finalised when the table is disconnected, which SQLite does before a
-    /// connection closes: hence a lifetime that the compiler cannot see.
-    interrupts: Interrupts<'static>,
 }
 
 /// A cursor, as SQLite sees it: its own part first.
@@ -201,18 +163,7 @@ impl<T: TableFunction> Callbacks<T> {
             unsafe { *message = api.new_c_string(e.message()) };
             return result_code(e.kind());
         }
-        let base = UnsafeCell::new(sqlite3_vtab {
-            pModule: std::ptr::null(),
-            nRef: 0,
-            zErrMsg: std::ptr::null_mut(),
-        });
-        let interrupts = Interrupts::new(connection);
-        let made = Box::new(Table {
-            base,
-            api,
-            db,
-            interrupts,
-        });
+        let made = Box::new(Table::new(connection));
         // SAFETY: `table` is writable; a `Table` begins with a `sqlite3_vtab`.
         unsafe { *table = Box::into_raw(made).cast() };
         code::OK
@@ -282,7 +233,7 @@ impl<T: TableFunction> Callbacks<T> {
         let take = |n: usize| {
             let present = plan & (1 << n) != 0;
             // SAFETY: a protected value that lives during the call.
-            let value = |&raw: &*mut sqlite3_value| unsafe { Value::from_raw(table.api, raw) };
+            let value = |&raw: &*mut sqlite3_value| unsafe { Value::from_raw(table.api(), raw) };
             if present {
                 given.next().map(value)
             } else {
@@ -350,7 +301,7 @@ impl<T: TableFunction> Callbacks<T> {
         // SAFETY: a cursor of this module; the context is alive during the call.
         let (rows, context) = unsafe {
             let (rows, table) = parts::<T>(cursor);
-            (&*rows, Context::from_raw(table.api, context))
+            (&*rows, Context::from_raw(table.api(), context))
         };
         let n = usize::try_from(n).unwrap_or(usize::MAX);
         let output = guarded(|| match (&rows.cursor, n.checked_sub(T::COLUMNS.len())) {
@@ -372,30 +323,6 @@ impl<T: TableFunction> Callbacks<T> {
         // SAFETY: a cursor of this module; `rowid` is writable.
         unsafe { *rowid = (*cursor.cast::<Rows<T>>()).rowid };
         code::OK
-    }
-}
-
-impl Table {
-    fn host(&self) -> Host<'_> {
-        // SAFETY: the connection stays open while the table is connected.
-        let db = unsafe { Connection::from_raw(self.api, self.db) };
-        Host {
-            db,
-            interrupts: &self.interrupts,
-        }
-    }
-
-    /// Leaves the message for SQLite, in its own memory, and frees an older one.
-    fn fail(&self, error: &Error) -> c_int {
-        let message = self.api.new_c_string(error.message());
-        // SAFETY: SQLite and we write this part only while the connection's mutex is held, never
-        // through a reference; the message is null or was allocated by SQLite.
-        unsafe {
-            let place = &raw mut (*self.base.get()).zErrMsg;
-            sqlite!(self.api, free(place.read().cast()));
-            place.write(message);
-        }
-        result_code(error.kind())
     }
 }
 

@@ -3,8 +3,10 @@
 //! - [`vectors`]: maths on vector blobs.
 //! - [`embed`]: text -> vectors and tokens.
 //! - [`models`]: what can be used and what is in use.
+//! - [`index`]: syncing a semantic index, and how it stands.
 
 mod embed;
+mod index;
 mod models;
 mod vectors;
 
@@ -12,6 +14,11 @@ use super::ffi::Function;
 
 /// Every scalar function, one entry for each number of arguments.
 pub fn all() -> impl Iterator<Item = Function> {
-    let groups = [vectors::FUNCTIONS, embed::FUNCTIONS, models::FUNCTIONS];
+    let groups = [
+        vectors::FUNCTIONS,
+        embed::FUNCTIONS,
+        models::FUNCTIONS,
+        index::FUNCTIONS,
+    ];
     groups.into_iter().flatten().copied()
 }

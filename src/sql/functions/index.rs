@@ -1,0 +1,92 @@
+//! `bge_sync` and `bge_status`.
+
+use crate::error::{Error, Result};
+use crate::sql::arguments::{mismatch, position, required_text};
+use crate::sql::ffi::{Arguments, Context, Flags, Function, Host, Output};
+use crate::sql::index::{self, Store};
+use crate::sql::statement::PerStatement;
+use std::time::Duration;
+
+/// See the module.
+pub const FUNCTIONS: &[Function] = &[
+    Function {
+        name: "bge_sync",
+        arguments: 1,
+        flags: Flags::DIRECTONLY,
+        body: sync,
+    },
+    Function {
+        name: "bge_sync",
+        arguments: 2,
+        flags: Flags::DIRECTONLY,
+        body: sync,
+    },
+    Function {
+        name: "bge_status",
+        arguments: 1,
+        flags: Flags::DIRECTONLY.and(Flags::JSON),
+        body: status,
+    },
+];
+
+const WANTED: &str = "the name of an index, such as 'notes_bge'";
+
+fn sync(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    let name = required_text(arguments, 0, WANTED)?;
+    let limit = match arguments.count() {
+        2 => seconds(arguments)?,
+        _ => None,
+    };
+    with_index(context, name, |store| {
+        let last = store.host.db.last_insert_rowid();
+        let rows = store.sync(limit);
+        store.host.db.set_last_insert_rowid(last);
+        Ok(Output::Integer(rows?))
+    })
+}
+
+fn status(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+    let name = required_text(arguments, 0, WANTED)?;
+    with_index(context, name, |store| {
+        Ok(Output::Json(store.status()?.to_string()))
+    })
+}
+
+fn with_index(
+    context: &Context<'_>,
+    name: &str,
+    work: impl FnOnce(&Store<'_>) -> Result<Output>,
+) -> Result<Output> {
+    let of_statement = PerStatement::of(context);
+    let host = Host {
+        db: context.connection(),
+        interrupts: &of_statement.interrupts,
+    };
+    let index = index::find(&host, name)?;
+    let store = Store {
+        host: &host,
+        index: &index,
+    };
+    work(&store)
+}
+
+/// The most seconds; NULL: as long as it takes.
+fn seconds(arguments: Arguments<'_>) -> Result<Option<Duration>> {
+    const WANTED: &str = "a number of seconds; NULL for no limit";
+    let value = arguments.get(1);
+    let seconds = match value.to_output()? {
+        Output::Null => return Ok(None),
+        Output::Integer(n) => n as f64,
+        Output::Real(x) => x,
+        _ => return Err(mismatch(1, value.kind(), WANTED)),
+    };
+    if seconds < 0.0 {
+        let place = position(1);
+        return Err(Error::invalid(format!(
+            "{place} is {seconds}, expected {WANTED}, not below 0"
+        )));
+    }
+    Ok(Some(
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+    ))
+}

@@ -1,0 +1,254 @@
+//! Rows that have changed since they were embedded, as a query sees them.
+//!
+//! Reading never writes, so what a query embeds it does not keep, except in the text -> vector cache.
+//! It looks at the newest notes first; rows whose text is as it was keep their vectors; of the others
+//! it embeds at most `catchup` rows and [`TOKENS`] tokens. What is left out keeps its old vector, or
+//! is not found yet.
+
+use super::content::{Content, Kind, Present};
+use super::filter::Filters;
+use super::store::{Scanned, Settings, Store};
+use super::text::{Joined, Text};
+use crate::engine::{SharedEmbedder, SharedVector};
+use crate::error::{Kind as ErrorKind, Result};
+use crate::sql::ffi::{Output, Row};
+use std::collections::{HashMap, HashSet};
+
+/// The most notes that a query looks at.
+const NOTES: usize = 4096;
+/// The most tokens that a query embeds: some 0.35 s on two cores for a small model.
+const TOKENS: usize = 1024;
+/// Texts over what is left of [`TOKENS`] after which no more are embedded.
+const REFUSALS: usize = 8;
+/// A token has rarely more.
+const BYTES_A_TOKEN: usize = 8;
+
+/// What changed rows are to a query.
+#[derive(Default)]
+pub struct Overlay {
+    /// Rows whose stored vectors do not count.
+    pub replaced: HashSet<i64>,
+    /// Rows that pass the query's filters with their present values.
+    pub passing: HashSet<i64>,
+    /// Vectors in the place of stored ones, as the storage would keep them.
+    pub passages: Vec<Fresh>,
+}
+
+/// A vector that is not stored.
+pub struct Fresh {
+    /// Its row.
+    pub row: i64,
+    /// Its characters in the row's joined text.
+    pub span: (i64, i64),
+    /// The vector, in the storage's format.
+    pub stored: Vec<u8>,
+}
+
+/// A changed row, cut and looked up in the cache, not yet embedded.
+struct Waiting {
+    row: i64,
+    spans: Vec<(i64, i64)>,
+    ids: Vec<Vec<i64>>,
+    text: Text,
+}
+
+impl Store<'_> {
+    /// Looks at the pending rows that pass the filters.
+    ///
+    /// # Errors
+    /// An interruption, the content is gone, a failure of the model.
+    pub fn overlay(
+        &self,
+        content: &Content,
+        settings: &Settings,
+        filters: &Filters,
+        model: &mut dyn FnMut() -> Result<Option<SharedEmbedder>>,
+    ) -> Result<Overlay> {
+        let mut overlay = Overlay::default();
+        let mut ids = self.newest_pending(content, settings)?;
+        ids.retain(|&id| filters.takes_rowid(id));
+        let (mut waiting, mut rows, mut tokens, mut refused) = (Vec::new(), 0, 0, 0);
+        let at_once = if content.kind == Kind::View {
+            NOTES
+        } else {
+            64
+        };
+        for some in ids.chunks(at_once) {
+            self.host.interrupts.check()?;
+            let now = self.fetch(content, some)?.into_iter().map(|p| (p.id, p));
+            let mut now: HashMap<i64, Present> = now.collect();
+            for &id in some {
+                let Some(text) = self.changed_text(now.remove(&id), id, filters, &mut overlay)?
+                else {
+                    continue;
+                };
+                // Rows further on may need no embedding: it is their values that have changed.
+                let catchup = self.index.spec.catchup;
+                if catchup == 0 {
+                    continue;
+                }
+                let Some(model) = model()? else { continue };
+                let cached = model.cache().get(&text.whole);
+                if rows >= catchup && cached.is_none() {
+                    continue;
+                }
+                // Cutting costs too: what cannot fit is not cut.
+                let too_long = text.whole.len() > BYTES_A_TOKEN * (TOKENS - tokens);
+                if cached.is_none() && too_long {
+                    refused += 1;
+                    rows = if refused > REFUSALS { catchup } else { rows };
+                    continue;
+                }
+                let Ok(cut) = self.cut(&model, &text)? else {
+                    overlay.replaced.insert(id);
+                    continue;
+                };
+                let (spans, encoded): (Vec<_>, Vec<Vec<i64>>) = cut.into_iter().unzip();
+                // Only a text of one passage is in the cache as a whole.
+                if let [span] = spans[..]
+                    && let Some(vector) = &cached
+                {
+                    self.take(&mut overlay, id, span, vector)?;
+                    continue;
+                }
+                if rows >= catchup {
+                    continue;
+                }
+                let cost: usize = encoded.iter().map(Vec::len).sum();
+                if tokens + cost > TOKENS {
+                    // Smaller ones may fit, but not all the rest is worth being tokenised.
+                    refused += 1;
+                    rows = if refused > REFUSALS { catchup } else { rows };
+                    continue;
+                }
+                tokens += cost;
+                rows += 1;
+                waiting.push(Waiting {
+                    row: id,
+                    spans,
+                    ids: encoded,
+                    text,
+                });
+            }
+        }
+        if !waiting.is_empty()
+            && let Some(model) = model()?
+        {
+            self.embed_waiting(&model, waiting, &mut overlay)?;
+        }
+        Ok(overlay)
+    }
+
+    /// The text of a row that must be embedded; what is known of others goes into the overlay.
+    fn changed_text(
+        &self,
+        present: Option<Present>,
+        id: i64,
+        filters: &Filters,
+        overlay: &mut Overlay,
+    ) -> Result<Option<Text>> {
+        let Some(present) = present.filter(|p| filters.takes_values(id, &p.values)) else {
+            overlay.replaced.insert(id);
+            return Ok(None);
+        };
+        overlay.passing.insert(id);
+        let Some(joined) = present.joined else {
+            return Ok(None);
+        };
+        if self.row(id)?.is_some_and(|row| row.hash == joined.hash()) {
+            return Ok(None);
+        }
+        match joined {
+            Joined::Text(text) => Ok(Some(text)),
+            Joined::Nothing | Joined::Problem(_) => {
+                overlay.replaced.insert(id);
+                Ok(None)
+            }
+        }
+    }
+
+    fn embed_waiting(
+        &self,
+        model: &SharedEmbedder,
+        waiting: Vec<Waiting>,
+        overlay: &mut Overlay,
+    ) -> Result<()> {
+        let mut ids = Vec::new();
+        let mut places = Vec::new();
+        for row in waiting {
+            places.push((row.row, row.spans, row.text));
+            ids.extend(row.ids);
+        }
+        let mut vectors = model.embed_encoded(ids, self.host.interrupts)?.into_iter();
+        for (row, spans, text) in places {
+            let of_row: Vec<SharedVector> = vectors.by_ref().take(spans.len()).collect();
+            if let [vector] = &of_row[..] {
+                model.cache().put(&text.whole, vector);
+            }
+            for (span, vector) in spans.into_iter().zip(&of_row) {
+                self.take(overlay, row, span, vector)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(
+        &self,
+        overlay: &mut Overlay,
+        row: i64,
+        span: (i64, i64),
+        vector: &SharedVector,
+    ) -> Result<()> {
+        overlay.replaced.insert(row);
+        overlay.passages.push(Fresh {
+            row,
+            span,
+            stored: self.storage().encode(vector)?,
+        });
+        Ok(())
+    }
+
+    /// Pending rows, the newest first: those noted, and those that no scan has reached.
+    fn newest_pending(&self, content: &Content, settings: &Settings) -> Result<Vec<i64>> {
+        let mut ids = Vec::new();
+        let mut seen = HashSet::new();
+        let mut add = |id: Option<i64>| ids.extend(id.filter(|id| seen.insert(*id)));
+        let mut read = self.sql("SELECT id FROM {log} ORDER BY seq DESC LIMIT ?1")?;
+        read.bind_output(1, &Output::Integer(NOTES as i64))?;
+        let mut notes = 0;
+        while read.step()? == Row::Ready {
+            add(read.integer(0));
+            notes += 1;
+        }
+        drop(read);
+        let from = match settings.scanned {
+            Scanned::All => return Ok(ids),
+            Scanned::Nothing => i64::MIN,
+            Scanned::To(key) => key.saturating_add(1),
+        };
+        // A view would have to be made as a whole.
+        if content.kind == Kind::View {
+            return Ok(ids);
+        }
+        let (key, from_where) = self.source(content);
+        let _reading = self.index.reading();
+        let mut read = self.plain_sql(&format!(
+            "SELECT {key} FROM {from_where} WHERE {key} >= ?1 ORDER BY {key} DESC LIMIT ?2"
+        ))?;
+        read.bind_output(1, &Output::Integer(from))?;
+        read.bind_output(2, &Output::Integer((NOTES - notes) as i64))?;
+        while read.step()? == Row::Ready {
+            add(read.integer(0));
+        }
+        Ok(ids)
+    }
+}
+
+/// A model that cannot be had leaves pending rows out; an interruption ends the query.
+pub fn unless_missing(model: Result<SharedEmbedder>) -> Result<Option<SharedEmbedder>> {
+    match model {
+        Ok(model) => Ok(Some(model)),
+        Err(e) if e.kind() == ErrorKind::Interrupted => Err(e),
+        Err(_) => Ok(None),
+    }
+}

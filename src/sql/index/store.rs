@@ -1,0 +1,501 @@
+//! The shadow tables: made, read and written, one row at a time. What they mean is in
+//! `docs/ARCHITECTURE.md`; the codes have their own file ([`super::code_store`]).
+//!
+//! Nothing read here outlives the statement that is running: after a ROLLBACK it would be wrong.
+
+use super::declare::{Content, Spec};
+use super::names::{Names, quoted, text};
+use super::statements::{Kept, Statements};
+use crate::error::{Error, Kind, Result};
+use crate::sql::ffi::{Host, Output, Row};
+use crate::vector::storage::Storage;
+use std::cell::Cell;
+
+/// The format of shadow tables that this version writes.
+pub const FORMAT: i64 = 1;
+
+/// What a connection knows of an index: its names, its declaration, statements.
+pub struct Index {
+    /// Its schema and name.
+    pub names: Names,
+    /// Its declaration.
+    pub spec: Spec,
+    /// Statements on its tables.
+    pub statements: Statements,
+    /// Whether its content is being read: a content that reads the index would never end.
+    pub is_reading: Cell<bool>,
+}
+
+/// While it lives, the content is being read.
+pub struct Reading<'i>(&'i Cell<bool>, bool);
+
+impl Index {
+    /// Says that the content is being read.
+    pub fn reading(&self) -> Reading<'_> {
+        Reading(&self.is_reading, self.is_reading.replace(true))
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.1);
+    }
+}
+
+/// An index in use by the running statement.
+#[derive(Clone, Copy)]
+pub struct Store<'a> {
+    /// The connection.
+    pub host: &'a Host<'a>,
+    /// The index.
+    pub index: &'a Index,
+}
+
+/// A row of the index, as it was when it was embedded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Indexed {
+    /// The hash of the text that its vectors are of.
+    pub hash: Vec<u8>,
+    /// Its UNINDEXED values.
+    pub others: Vec<Output>,
+}
+
+/// A vector of a row.
+pub struct Passage {
+    /// First character and the one behind the last, in the row's joined text; none for a vector
+    /// that was given without text.
+    pub span: Option<(i64, i64)>,
+    /// The vector.
+    pub vector: Vec<f32>,
+}
+
+/// What is known of all vectors of an index.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Changes whenever work under way must start again: at `rebuild`, and with the model.
+    pub generation: i64,
+    /// The model's name and fingerprint, once something was embedded.
+    pub model: Option<(String, Vec<u8>)>,
+    /// Dimensions, once there is a vector.
+    pub dims: Option<usize>,
+    /// The key that a full scan of the content has passed; `None` before the first.
+    pub scanned: Scanned,
+}
+
+/// How far a full scan of the content has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scanned {
+    /// Not begun.
+    #[default]
+    Nothing,
+    /// Up to this key.
+    To(i64),
+    /// Everything.
+    All,
+}
+
+/// Damaged shadow tables.
+pub fn corrupt(what: impl std::fmt::Display) -> Error {
+    const CORRUPT_VTAB: i32 = 11 | 1 << 8;
+    let message =
+        format!("the index is damaged: {what}; INSERT INTO t(t) VALUES ('rebuild') makes it anew");
+    Error::new(Kind::Host(CORRUPT_VTAB), message)
+}
+
+impl<'a> Store<'a> {
+    /// A kept statement. In `sql`, `{rows}` and the like stand for the shadow tables.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn sql(&self, sql: &str) -> Result<Kept<'a>> {
+        let index = self.index;
+        index
+            .statements
+            .get(self.host, sql, || index.names.expand(sql))
+    }
+
+    /// A kept statement, with names of the user's in it.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn plain_sql(&self, sql: &str) -> Result<Kept<'a>> {
+        self.index.statements.get(self.host, sql, || sql.to_owned())
+    }
+
+    /// Makes the shadow tables. (Not the triggers.)
+    ///
+    /// # Errors
+    /// One is there already; what SQLite says.
+    pub fn create_tables(&self) -> Result<()> {
+        for (suffix, definition) in self.definitions() {
+            let table = self.index.names.table(suffix);
+            self.host
+                .db
+                .execute(&format!("CREATE TABLE {table}{definition}"))?;
+        }
+        self.create_text_table()?;
+        self.begin()
+    }
+
+    /// What follows the names of all shadow tables but the texts.
+    fn definitions(&self) -> [(&'static str, String); 5] {
+        let others = self.others().map(|(n, c)| format!(", {}", column(n, c)));
+        let others: String = others.collect();
+        [
+            ("config", "(k TEXT PRIMARY KEY, v) WITHOUT ROWID".to_owned()),
+            (
+                "log",
+                "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER)".to_owned(),
+            ),
+            (
+                "rows",
+                format!("(id INTEGER PRIMARY KEY, hash, problem{others})"),
+            ),
+            (
+                "passages",
+                "(slot INTEGER PRIMARY KEY, row INTEGER, start, stop, vector, UNIQUE (row, slot))"
+                    .to_owned(),
+            ),
+            (
+                "codes",
+                "(chunk INTEGER PRIMARY KEY, stamp, used, live, codes)".to_owned(),
+            ),
+        ]
+    }
+
+    fn begin(&self) -> Result<()> {
+        self.set("format", Output::Integer(FORMAT))?;
+        self.set("generation", Output::Integer(1))
+    }
+
+    /// Makes the table of texts, where texts are kept.
+    fn create_text_table(&self) -> Result<()> {
+        if !self.keeps_text() {
+            return Ok(());
+        }
+        let columns = self.index.spec.columns.iter().enumerate();
+        let columns: String = columns
+            .map(|(n, c)| format!(", {}", column(n, c)))
+            .collect();
+        let table = self.index.names.table("text");
+        self.host.db.execute(&format!(
+            "CREATE TABLE {table}(id INTEGER PRIMARY KEY{columns})"
+        ))
+    }
+
+    /// Drops those shadow tables that are there.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn drop_tables(&self) -> Result<()> {
+        self.index.statements.clear();
+        for suffix in super::names::SHADOWS.iter().chain(&["log"]) {
+            let table = self.index.names.table(suffix);
+            self.host
+                .db
+                .execute(&format!("DROP TABLE IF EXISTS {table}"))?;
+        }
+        Ok(())
+    }
+
+    /// Makes those that are missing, and empties all but the texts. (While the statement runs that
+    /// asks for it, SQLite refuses to drop a table.)
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn empty_tables(&self) -> Result<()> {
+        for (suffix, definition) in self.definitions() {
+            let table = self.index.names.table(suffix);
+            self.host.db.execute(&format!(
+                "CREATE TABLE IF NOT EXISTS {table}{definition}; DELETE FROM {table}"
+            ))?;
+        }
+        if self.keeps_text() && !self.has_table("text")? {
+            self.create_text_table()?;
+        }
+        self.begin()
+    }
+
+    /// Whether texts are kept, always or until they are embedded.
+    pub fn keeps_text(&self) -> bool {
+        !matches!(self.index.spec.content, Content::Table { .. })
+    }
+
+    /// The UNINDEXED columns, with their numbers among all columns.
+    pub fn others(&self) -> impl Iterator<Item = (usize, &'a super::declare::Column)> {
+        let columns = self.index.spec.columns.iter().enumerate();
+        columns.filter(|(_, column)| !column.indexed)
+    }
+
+    /// How vectors are kept.
+    pub fn storage(&self) -> Storage {
+        self.index.spec.storage
+    }
+
+    // ---- settings
+
+    /// A setting; NULL where there is none.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn get(&self, key: &str) -> Result<Output> {
+        let mut find = self.sql("SELECT v FROM {config} WHERE k = ?1")?;
+        find.bind_output(1, &Output::Text(key.to_owned()))?;
+        Ok(match find.step()? {
+            Row::Ready => find.column(0)?,
+            Row::Done => Output::Null,
+        })
+    }
+
+    /// Writes a setting.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn set(&self, key: &str, value: Output) -> Result<()> {
+        let put = self.sql("REPLACE INTO {config}(k, v) VALUES (?1, ?2)")?;
+        put.with(&[Output::Text(key.to_owned()), value])?.run()
+    }
+
+    /// All that searching and syncing must know.
+    ///
+    /// # Errors
+    /// A format of a newer version; damage.
+    pub fn settings(&self) -> Result<Settings> {
+        self.check_format()?;
+        let integer = |value: Output, what: &str| match value {
+            Output::Integer(n) => Ok(n),
+            other => Err(corrupt(format_args!("{what} is {other:?}"))),
+        };
+        let model = match (text(&self.get("model")?), self.get("fingerprint")?) {
+            (Some(name), Output::Blob(print)) => Some((name, print)),
+            (None, Output::Null) => None,
+            _ => {
+                return Err(corrupt(
+                    "the model's name and fingerprint do not go together",
+                ));
+            }
+        };
+        let dims = match self.get("dims")? {
+            Output::Null => None,
+            value => {
+                let dims = integer(value, "dims")?;
+                let dims = usize::try_from(dims)
+                    .ok()
+                    .filter(|d| (1..=1 << 20).contains(d));
+                Some(dims.ok_or_else(|| corrupt("dims is out of range"))?)
+            }
+        };
+        let scanned = match self.get("scan")? {
+            Output::Null => Scanned::Nothing,
+            Output::Integer(key) => Scanned::To(key),
+            value if text(&value).as_deref() == Some("all") => Scanned::All,
+            other => return Err(corrupt(format_args!("scan is {other:?}"))),
+        };
+        Ok(Settings {
+            generation: integer(self.get("generation")?, "generation")?,
+            model,
+            dims,
+            scanned,
+        })
+    }
+
+    /// # Errors
+    /// A format that this version does not know.
+    pub fn check_format(&self) -> Result<()> {
+        match self.get("format")? {
+            Output::Integer(FORMAT) => Ok(()),
+            Output::Integer(newer) if newer > FORMAT => Err(Error::invalid(format!(
+                "the index has format {newer}, this version of sqlite-bge ({}) reads {FORMAT}; \
+                 use a newer version, or drop the index and make it again",
+                crate::VERSION
+            ))),
+            other => Err(corrupt(format_args!("its format is {other:?}"))),
+        }
+    }
+
+    /// Says how far a scan has come.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn set_scanned(&self, scanned: Scanned) -> Result<()> {
+        let value = match scanned {
+            Scanned::Nothing => Output::Null,
+            Scanned::To(key) => Output::Integer(key),
+            Scanned::All => Output::Text("all".to_owned()),
+        };
+        self.set("scan", value)
+    }
+
+    /// Fixes the dimensions at the first vector, and holds all others to them.
+    ///
+    /// # Errors
+    /// A vector of other dimensions.
+    fn check_dims(&self, dims: usize, known: &Output) -> Result<()> {
+        match known {
+            Output::Integer(known) if *known == dims as i64 => Ok(()),
+            Output::Null => self.set("dims", Output::Integer(dims as i64)),
+            Output::Integer(known) => Err(Error::invalid(format!(
+                "the vector has {dims} dimensions, those of this index have {known}"
+            ))),
+            other => Err(corrupt(format_args!("dims is {other:?}"))),
+        }
+    }
+
+    // ---- rows
+
+    /// What is indexed of a row.
+    ///
+    /// # Errors
+    /// What SQLite says; damage.
+    pub fn row(&self, id: i64) -> Result<Option<Indexed>> {
+        let mut find = self.sql("SELECT * FROM {rows} WHERE id = ?1")?;
+        find.bind_output(1, &Output::Integer(id))?;
+        if find.step()? == Row::Done {
+            return Ok(None);
+        }
+        let Some(hash) = find.blob(1)? else {
+            return Err(corrupt(format_args!("row {id} has no hash")));
+        };
+        let hash = hash.to_vec();
+        let others = (3..find.columns())
+            .map(|n| find.column(n))
+            .collect::<Result<_>>()?;
+        Ok(Some(Indexed { hash, others }))
+    }
+
+    /// Writes what is indexed of a row.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn put_row(
+        &self,
+        id: i64,
+        hash: &[u8],
+        problem: Option<&str>,
+        others: &[Output],
+    ) -> Result<()> {
+        let places: String = (0..others.len()).map(|n| format!(", ?{}", n + 4)).collect();
+        let put = format!("REPLACE INTO {{rows}} VALUES (?1, ?2, ?3{places})");
+        let problem = problem.map_or(Output::Null, |p| Output::Text(p.to_owned()));
+        let mut values = vec![Output::Integer(id), Output::Blob(hash.to_vec()), problem];
+        values.extend_from_slice(others);
+        self.sql(&put)?.with(&values)?.run()
+    }
+
+    /// Writes the UNINDEXED values of a row whose text has not changed.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn refresh_others(&self, id: i64, others: &[Output]) -> Result<()> {
+        for ((n, _), value) in self.others().zip(others) {
+            let update = self.sql(&format!("UPDATE {{rows}} SET c{n} = ?2 WHERE id = ?1"))?;
+            update.with(&[Output::Integer(id), value.clone()])?.run()?;
+        }
+        Ok(())
+    }
+
+    /// Removes a row with its vectors.
+    ///
+    /// # Errors
+    /// What SQLite says; damage.
+    pub fn remove_row(&self, id: i64) -> Result<()> {
+        self.remove_passages(id)?;
+        let delete = self.sql("DELETE FROM {rows} WHERE id = ?1")?;
+        delete.with(&[Output::Integer(id)])?.run()
+    }
+
+    /// Notes that a row has changed.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn note(&self, id: i64) -> Result<()> {
+        let note = self.sql("INSERT INTO {log}(id) VALUES (?1)")?;
+        note.with(&[Output::Integer(id)])?.run()
+    }
+
+    // ---- passages
+
+    /// Slots of a row's vectors, in their order.
+    ///
+    /// # Errors
+    /// What SQLite says; damage.
+    pub fn slots(&self, id: i64) -> Result<Vec<i64>> {
+        let mut find = self.sql("SELECT slot FROM {passages} WHERE row = ?1 ORDER BY slot")?;
+        find.bind_output(1, &Output::Integer(id))?;
+        let mut slots = Vec::new();
+        while find.step()? == Row::Ready {
+            slots.push(
+                find.integer(0)
+                    .ok_or_else(|| corrupt("a slot without a number"))?,
+            );
+        }
+        Ok(slots)
+    }
+
+    /// Removes a row's vectors and frees their slots.
+    ///
+    /// # Errors
+    /// What SQLite says; damage.
+    pub fn remove_passages(&self, id: i64) -> Result<()> {
+        for slot in self.slots(id)? {
+            self.remove_passage(slot)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a row's vectors in the place of those it had.
+    ///
+    /// # Errors
+    /// Wrong dimensions; what SQLite says; damage.
+    pub fn put_passages(&self, id: i64, passages: &[Passage]) -> Result<()> {
+        let old = self.slots(id)?;
+        for (n, passage) in passages.iter().enumerate() {
+            self.put_passage(old.get(n).copied(), id, passage)?;
+        }
+        for &slot in old.get(passages.len()..).unwrap_or_default() {
+            self.remove_passage(slot)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a vector of a row to a slot, or to a new one.
+    ///
+    /// # Errors
+    /// As [`Self::put_passages`].
+    pub fn put_passage(&self, slot: Option<i64>, id: i64, passage: &Passage) -> Result<()> {
+        let room = self.room()?;
+        self.check_dims(passage.vector.len(), &room.dims)?;
+        // A slot that is free needs no look for what stands there.
+        let (verb, slot) = match slot {
+            Some(slot) => ("REPLACE", slot),
+            None => ("INSERT", self.new_slot(&room)?),
+        };
+        let stored = self.storage().encode(&passage.vector)?;
+        let place = |n: Option<i64>| n.map_or(Output::Null, Output::Integer);
+        let mut put = self.sql(&format!(
+            "{verb} INTO {{passages}}(slot, row, start, stop, vector) VALUES (?1, ?2, ?3, ?4, ?5)"
+        ))?;
+        put.bind_output(1, &Output::Integer(slot))?;
+        put.bind_output(2, &Output::Integer(id))?;
+        put.bind_output(3, &place(passage.span.map(|s| s.0)))?;
+        put.bind_output(4, &place(passage.span.map(|s| s.1)))?;
+        put.bind_bytes(5, &stored)?;
+        put.run()?;
+        self.fill_slot(slot, &stored, &room)
+    }
+
+    fn remove_passage(&self, slot: i64) -> Result<()> {
+        self.free_slot(slot)?;
+        let delete = self.sql("DELETE FROM {passages} WHERE slot = ?1")?;
+        delete.with(&[Output::Integer(slot)])?.run()
+    }
+}
+
+/// A column of ours for a column of the user's: `c2 TEXT COLLATE NOCASE`.
+fn column(n: usize, column: &super::declare::Column) -> String {
+    let collation = column.collation.as_ref();
+    let collation = collation.map(|c| format!(" COLLATE {}", quoted(c)));
+    // An indexed column's value is kept as it came.
+    let declared = if column.indexed { "" } else { &column.declared };
+    format!("c{n} {declared}{}", collation.unwrap_or_default())
+}
