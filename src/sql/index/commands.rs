@@ -4,8 +4,8 @@
 //! hosts that want statements; `bge_sync` works in committed steps.
 
 use super::code_store::{FIRST_CODES, fresh_stamp};
-use super::content::Noting;
-use super::declare::Content;
+use super::content::{Content, Noting};
+use super::declare::Content as Declared;
 use super::names::text;
 use super::store::{FORMAT, Store};
 use crate::error::{Error, Result};
@@ -22,7 +22,10 @@ impl Store<'_> {
         let name = text(command);
         match name.as_deref() {
             Some("rebuild") => self.rebuild(),
-            Some("sync") => self.sync(None).map(drop),
+            Some("sync") => {
+                self.refuse_taken_names(self.content().ok().as_ref())?;
+                self.sync(None).map(drop)
+            }
             Some("optimize") => self.optimize(),
             Some("integrity-check") => self.integrity_check(),
             Some(other) => Err(Error::invalid(format!(
@@ -46,7 +49,13 @@ impl Store<'_> {
         let remembered = ["content", "key", "columns", "triggers"];
         let remembered = remembered.map(|key| (key, self.get(key).unwrap_or(Output::Null)));
         let content = self.content();
+        self.refuse_taken_names(content.as_ref().ok())?;
         self.drop_triggers()?;
+        if content.is_err() && self.has_table("config")? {
+            // Tried first: what cannot be declared again must not cost the vectors.
+            self.declare_content()?;
+            self.drop_triggers()?;
+        }
         self.empty_tables()?;
         self.set("generation", Output::Integer(generation))?;
         if self.keeps_text() {
@@ -67,6 +76,14 @@ impl Store<'_> {
         }
     }
 
+    /// Triggers that must be made again, and cannot be, are found out before anything is dropped.
+    fn refuse_taken_names(&self, content: Option<&Content>) -> Result<()> {
+        match content {
+            Some(content) if content.noting == Noting::Lost => self.check_trigger_names(),
+            _ => Ok(()),
+        }
+    }
+
     /// A newer version's tables are not ours to fill; damage is.
     fn refuse_newer_format(&self) -> Result<()> {
         match self.get("format") {
@@ -77,14 +94,14 @@ impl Store<'_> {
 
     fn refuse_without_texts(&self) -> Result<()> {
         let lost = match self.index.spec.content {
-            Content::Table { .. } => return Ok(()),
-            Content::Nothing => {
+            Declared::Table { .. } => return Ok(()),
+            Declared::Nothing => {
                 return Err(Error::invalid(
                     "this index keeps no texts (content=''), so it cannot be rebuilt: the vectors \
                      would be lost; drop it and make it again",
                 ));
             }
-            Content::Own => self.rows_with_vector_alone()?,
+            Declared::Own => self.rows_with_vector_alone()?,
         };
         if lost == 0 {
             return Ok(());
