@@ -581,6 +581,31 @@ def test_rebuild_is_refused_where_a_vector_has_no_text(db):
     assert sync(db) == 3
 
 
+def test_rebuild_over_a_table_is_refused_where_a_vector_has_no_text(db):
+    db.execute(OVER)
+    db.execute("INSERT INTO docs VALUES (1, 'a', 'en'), (2, NULL, 'de'), (3, NULL, 'de'), (4, NULL, 'nl')")
+    for rowid in (1, 2, 3):
+        db.execute("INSERT INTO idx(rowid, embedding) VALUES (?, ?)", (rowid, embed(db, "x")))
+    sync(db)
+    error = str(failure(db, "INSERT INTO idx(idx) VALUES ('rebuild')"))
+    assert "2 rows" in error and "'docs'" in error and "sync" in error
+    assert set(found(db)) == {1, 2, 3}
+    db.execute("DELETE FROM docs WHERE id = 2; UPDATE docs SET body = 'b' WHERE id = 3")
+    assert sync(db) == 2
+    db.execute("INSERT INTO idx(idx) VALUES ('rebuild')")
+    assert sync(db) == 3 and set(found(db)) == {1, 3}
+
+
+@pytest.mark.parametrize("table", [OWN, OVER], ids=["own", "over"])
+@pytest.mark.parametrize("command", ["integrity-check", "sync", "optimize", "rebuild"])
+def test_commands_leave_last_insert_rowid_alone(db, table, command):
+    db.execute(table)
+    db.execute(f"INSERT INTO {'docs' if table == OVER else 'idx'}(rowid, body) VALUES (77, 'a'), (78, 'b')")
+    db.execute("CREATE TABLE plain(a); INSERT INTO plain(rowid, a) VALUES (4711, 1)")
+    db.execute("INSERT INTO idx(idx) VALUES (?)", (command,))
+    assert value(db, "SELECT last_insert_rowid()") == 4711
+
+
 # --- ALTER, DROP, VACUUM -------------------------------------------------------------------------
 
 @pytest.mark.parametrize("defensive", [False, True])

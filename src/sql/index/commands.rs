@@ -8,6 +8,7 @@ use super::content::{Content, Noting};
 use super::declare::Content as Declared;
 use super::names::text;
 use super::store::{FORMAT, Store};
+use super::text::Joined;
 use crate::error::{Error, Result};
 use crate::sql::ffi::Output;
 
@@ -93,26 +94,40 @@ impl Store<'_> {
     }
 
     fn refuse_without_texts(&self) -> Result<()> {
-        let lost = match self.index.spec.content {
-            Declared::Table { .. } => return Ok(()),
+        let (lost, way_out) = match &self.index.spec.content {
+            Declared::Table { name, .. } => (
+                self.given_without_text(),
+                format!("delete them in '{name}' or give them a text there, and sync"),
+            ),
             Declared::Nothing => {
                 return Err(Error::invalid(
                     "this index keeps no texts (content=''), so it cannot be rebuilt: the vectors \
                      would be lost; drop it and make it again",
                 ));
             }
-            Declared::Own => self.rows_with_vector_alone()?,
+            Declared::Own => (self.rows_with_vector_alone(), "delete them".to_owned()),
         };
+        // Damaged tables have nothing to lose.
+        let lost = lost.ok().flatten().unwrap_or(0);
         if lost == 0 {
             return Ok(());
         }
         Err(Error::invalid(format!(
             "{lost} rows of this index have a vector and no text, and could not be embedded again; \
-             delete them first, or drop the index"
+             {way_out} first, or drop the index"
         )))
     }
 
-    fn rows_with_vector_alone(&self) -> Result<i64> {
+    /// Rows of the content that had no text to embed when they were given a vector.
+    fn given_without_text(&self) -> Result<Option<i64>> {
+        self.sql(
+            "SELECT count(*) FROM {rows} WHERE hash = ?1 AND id IN (SELECT row FROM {passages})",
+        )?
+        .with(&[Output::Blob(Joined::Nothing.hash())])?
+        .integer_of_first()
+    }
+
+    fn rows_with_vector_alone(&self) -> Result<Option<i64>> {
         let texts = self
             .index
             .spec
@@ -121,16 +136,11 @@ impl Store<'_> {
             .enumerate()
             .filter(|(_, c)| c.indexed);
         let all_null: Vec<String> = texts.map(|(n, _)| format!("c{n} IS NULL")).collect();
-        let count = self.sql(&format!(
+        self.sql(&format!(
             "SELECT count(*) FROM {{text}} WHERE {} AND id IN (SELECT row FROM {{passages}})",
             all_null.join(" AND ")
-        ));
-        // Damaged tables have nothing to lose.
-        Ok(count
-            .and_then(|c| c.integer_of_first())
-            .ok()
-            .flatten()
-            .unwrap_or(0))
+        ))?
+        .integer_of_first()
     }
 
     /// Makes the index as if it were new: slots without holes, codes fitted to its vectors.

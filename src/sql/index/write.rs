@@ -26,8 +26,10 @@ impl Store<'_> {
         if let Write::Insert(_, columns) = &write {
             let command = columns.get(self.index.spec.query_column());
             if !command.is_null() {
+                // What is returned becomes last_insert_rowid().
+                let last = self.host.db.last_insert_rowid();
                 self.command(&command.to_output()?)?;
-                return Ok(0);
+                return Ok(last);
             }
         }
         self.check_format()?;
