@@ -455,8 +455,7 @@ def failing(db, sql, *arguments):
 def test_a_wrong_vector_leaves_nothing_of_its_write(db, table, sql, storage):
     db.execute(f"{table[:-1]}, storage = {storage})")
     db.execute("INSERT INTO idx(rowid, title, embedding) VALUES (1, 'a', ?), (2, 'b', ?)", (blob(3.0, 4.0, 0.0), blob(1.0, 0.0, 0.0)))
-    error = failing(db, sql, SHORT)
-    assert "embedding" in str(error) and "2 dimensions" in str(error)
+    assert "2 dimensions" in str(failing(db, sql, SHORT))
     if storage == "f16":
         assert "embedding" in str(failing(db, sql, HUGE))
 

@@ -344,7 +344,8 @@ impl<'a> Store<'a> {
     /// Other dimensions than the index has; values that its storage cannot hold.
     pub fn check_vector(&self, vector: &[f32]) -> Result<()> {
         check_dims(vector.len(), &self.get("dims")?)?;
-        self.storage().encode(vector).map(drop)
+        let encoded = self.storage().encode(vector);
+        encoded.map(drop).map_err(|e| e.at("embedding"))
     }
 
     // ---- rows
