@@ -395,6 +395,24 @@ def test_content_dropped(filled):
     assert value(filled, "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%idx%'") == 0
 
 
+def test_a_rebuild_without_content_leaves_everything(filled):
+    filled.execute("DROP TABLE docs; BEGIN")
+    tables = ("config", "rows", "passages", "codes", "log")
+    before = [list(filled.execute(f"SELECT * FROM idx_{suffix}")) for suffix in tables]
+    assert "docs" in str(failure(filled, "INSERT INTO idx(idx) VALUES ('rebuild')"))
+    assert [list(filled.execute(f"SELECT * FROM idx_{suffix}")) for suffix in tables] == before
+    filled.execute("COMMIT")
+    filled.execute(f"{DOCS}; INSERT INTO docs(id, body) VALUES (2, 'a page')")
+    as_content(filled)
+
+
+def test_a_rebuild_of_an_index_that_forgot_its_content(filled):
+    filled.execute("DELETE FROM idx_config WHERE k IN ('content', 'key', 'columns'); DROP TRIGGER idx_ai; INSERT INTO docs(body) VALUES ('x')")
+    filled.execute("INSERT INTO idx(idx) VALUES ('rebuild')")
+    assert status(filled)["triggers"] == "on"
+    as_content(filled)
+
+
 def test_an_index_without_content_can_be_renamed_and_dropped(filled):
     filled.execute("DROP TABLE docs; ALTER TABLE idx RENAME TO renamed")
     assert "docs" in str(failure(filled, "SELECT * FROM renamed WHERE renamed MATCH 'x'"))
@@ -431,6 +449,72 @@ def test_a_key_that_is_no_integer_is_left_alone(db):
     in_step(db, {7: "e"})
     db.execute("UPDATE docs SET id = NULL WHERE id = 7; UPDATE docs SET id = 8 WHERE id = 'x'; UPDATE docs SET body = 'g' WHERE id IS NULL")
     in_step(db, {8: "b"})
+
+
+# --- triggers of the user's that are called like ours --------------------------------------------
+
+def triggers(db):
+    return {row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")}
+
+
+@pytest.mark.parametrize("index", ["bge(body)", "bge(body, content = '')", "bge(body, content = docs, triggers = off)",
+                                   "bge(body, content = seen, content_rowid = id)"], ids=["own", "nothing", "off", "view"])
+def test_triggers_of_the_users_are_not_dropped(db, index):
+    db.execute(f"{DOCS}; {FILL}; CREATE VIEW seen AS SELECT id, body FROM docs; CREATE TABLE feed(a)")
+    for ending in ("ai", "AD", "au"):
+        db.execute(f"CREATE TRIGGER idx_{ending} AFTER INSERT ON feed BEGIN SELECT 1; END")
+        db.execute(f"CREATE TRIGGER new_{ending} AFTER INSERT ON docs BEGIN SELECT 1; END")
+    before = triggers(db)
+    db.execute(f"CREATE VIRTUAL TABLE idx USING {index[:-1]}, model = '{TINY}')")
+    sync(db)
+    if "''" not in index:
+        db.execute("INSERT INTO idx(idx) VALUES ('rebuild')")
+    db.execute("ALTER TABLE idx RENAME TO new; DROP TABLE new")
+    assert triggers(db) == before
+
+
+@pytest.mark.parametrize("ending", ["ai", "AD", "au"])
+def test_a_trigger_of_the_users_in_the_place_of_ours(filled, ending):
+    """It is named, nothing is half done, and it is there afterwards."""
+    filled.execute(f"DROP TRIGGER idx_{ending}; CREATE TABLE feed(a); CREATE TRIGGER idx_{ending} AFTER INSERT ON docs BEGIN INSERT INTO feed VALUES (1); END")
+    assert status(filled)["triggers"] == "lost"
+    before = list(filled.execute("SELECT * FROM sqlite_schema")), list(filled.execute("SELECT * FROM idx_passages"))
+    for begin, end in (("", ""), ("BEGIN", "COMMIT")):
+        filled.execute(begin)
+        for sql in ("INSERT INTO idx(idx) VALUES ('rebuild')", "SELECT bge_sync('idx')", "INSERT INTO idx(idx) VALUES ('sync')"):
+            assert f"'idx_{ending}'" in str(failure(filled, sql))
+            assert (list(filled.execute("SELECT * FROM sqlite_schema")), list(filled.execute("SELECT * FROM idx_passages"))) == before, sql
+        filled.execute(end)
+    assert found(filled) == {1, 2, 3}
+    filled.execute("INSERT INTO docs(body) VALUES ('x')")
+    filled.execute("SAVEPOINT s; DROP TABLE idx")
+    assert triggers(filled) == {f"idx_{ending}"}
+    filled.execute(f"ROLLBACK TO s; RELEASE s; DROP TRIGGER idx_{ending}")
+    as_content(filled)
+    assert status(filled)["triggers"] == "on"
+
+
+def test_a_trigger_of_the_users_called_as_a_new_index(filled):
+    filled.execute("CREATE TABLE feed(a); CREATE TRIGGER new_ai AFTER INSERT ON feed BEGIN SELECT 1; END")
+    before = list(filled.execute("SELECT * FROM sqlite_schema"))
+    for begin, end in (("", ""), ("BEGIN", "COMMIT")):
+        filled.execute(begin)
+        for sql in ("ALTER TABLE idx RENAME TO new", INDEX.replace("idx", "new")):
+            assert "new_ai" in str(failure(filled, sql))
+            assert list(filled.execute("SELECT * FROM sqlite_schema")) == before
+        filled.execute(end)
+    filled.execute("INSERT INTO docs(body) VALUES ('x')")
+    as_content(filled)
+
+
+def test_our_triggers_are_dropped_whatever_was_renamed(filled):
+    filled.execute("ALTER TABLE docs RENAME TO \"it's \"\"docs\"\"\"; ALTER TABLE \"it's \"\"docs\"\"\" RENAME COLUMN body TO \"INSERT INTO\"")
+    filled.execute("ALTER TABLE idx RENAME TO \"an \"\"index\"\"\"")
+    assert triggers(filled) == {'an "index"_ai', 'an "index"_ad', 'an "index"_au'}
+    filled.execute("INSERT INTO \"an \"\"index\"\"\"(\"an \"\"index\"\"\") VALUES ('rebuild')")
+    assert len(triggers(filled)) == 3
+    filled.execute("DROP TABLE \"an \"\"index\"\"\"")
+    assert triggers(filled) == set()
 
 
 # --- views, and triggers that are off ------------------------------------------------------------

@@ -416,6 +416,108 @@ def test_a_vector_with_its_text(db):
     assert sync(db) == 1 and floats(value(db, "SELECT embedding FROM idx")) == floats(embed(db, "b"))
 
 
+# --- writes that fail ----------------------------------------------------------------------------
+
+GIVEN_WITHOUT = "CREATE VIRTUAL TABLE idx USING bge(title, body, lang UNINDEXED, content = '')"
+SHORT, HUGE = blob(1.0, 0.0), blob(1e30, 0.0, 0.0)
+FAILING = [
+    "INSERT INTO idx(rowid, body, embedding) VALUES (9, 'zzz', ?)",
+    "INSERT INTO idx(body, lang, embedding) VALUES ('zzz', 'x', ?)",
+    "INSERT INTO idx(rowid, embedding) VALUES (9, ?)",
+    "INSERT OR REPLACE INTO idx(rowid, title, embedding) VALUES (1, 'zzz', ?)",
+    "REPLACE INTO idx(rowid, embedding) VALUES (1, ?)",
+    "UPDATE idx SET title = 'new', body = 'new', lang = 'new', embedding = ? WHERE rowid = 1",
+    "UPDATE idx SET rowid = 99, embedding = ? WHERE rowid = 1",
+    "UPDATE OR REPLACE idx SET rowid = 2, embedding = ? WHERE rowid = 1",
+    "UPDATE idx SET embedding = ? WHERE rowid = 1",
+]
+
+
+def everything(db):
+    """All that stands in the tables of an index."""
+    return {suffix: rows(db, f"SELECT * FROM idx_{suffix}") for suffix in ("config", "rows", "passages", "text", "log", "codes")}
+
+
+def failing(db, sql, *arguments):
+    """The error of a statement that must leave nothing of itself in the transaction around it."""
+    db.execute("BEGIN")
+    before, hidden = everything(db), db.last_insert_rowid()
+    error = failure(db, sql, *arguments)
+    assert everything(db) == before and db.last_insert_rowid() == hidden and db.in_transaction
+    db.execute("COMMIT")
+    check(db)
+    return error
+
+
+@pytest.mark.parametrize("storage", ["f32", "f16"])
+@pytest.mark.parametrize("sql", FAILING)
+@pytest.mark.parametrize("table", [OWN, GIVEN_WITHOUT], ids=["own", "nothing"])
+def test_a_wrong_vector_leaves_nothing_of_its_write(db, table, sql, storage):
+    db.execute(f"{table[:-1]}, storage = {storage})")
+    db.execute("INSERT INTO idx(rowid, title, embedding) VALUES (1, 'a', ?), (2, 'b', ?)", (blob(3.0, 4.0, 0.0), blob(1.0, 0.0, 0.0)))
+    assert "2 dimensions" in str(failing(db, sql, SHORT))
+    if storage == "f16":
+        assert "embedding" in str(failing(db, sql, HUGE))
+
+
+@pytest.mark.parametrize("sql", FAILING[:3])
+def test_a_wrong_first_vector_fixes_no_dimensions(db, sql):
+    db.execute(f"{OWN[:-1]}, storage = f16)")
+    failing(db, sql, HUGE)
+    db.execute("INSERT INTO idx(embedding) VALUES (?)", (SHORT,))
+    assert status(db)["model"]["dims"] == 2
+
+
+@pytest.mark.parametrize("sql", ["INSERT INTO idx(rowid, title, body) VALUES (2, 'x', 'y')", "UPDATE idx SET rowid = 2, title = 'x', body = 'y' WHERE rowid = 1",
+                                 "UPDATE idx SET rowid = 99, title = 'x', k = 5 WHERE rowid = 1"])
+@pytest.mark.parametrize("table", [OWN, GIVEN_WITHOUT], ids=["own", "nothing"])
+def test_a_conflict_leaves_nothing_of_its_write(db, table, sql):
+    db.execute(table)
+    db.execute("INSERT INTO idx(rowid, title) VALUES (1, 'a'), (2, 'b')")
+    failing(db, sql)
+
+
+def test_an_update_that_sets_some_texts_only_leaves_the_rowid(db):
+    db.execute(GIVEN_WITHOUT)
+    db.execute("INSERT INTO idx(rowid, embedding, lang) VALUES (5, ?, 'x'), (6, ?, 'y')", (SHORT, SHORT))
+    for sql in ("UPDATE idx SET rowid = 99, title = 'q' WHERE rowid = 5", "UPDATE OR REPLACE idx SET rowid = 6, lang = 'z', body = 'q' WHERE rowid = 5"):
+        assert "every" in str(failing(db, sql))
+    assert rows(db, "SELECT rowid, lang FROM idx ORDER BY rowid") == [(5, "x"), (6, "y")]
+
+
+def test_a_wrong_vector_for_a_row_of_a_table_leaves_nothing(db):
+    db.execute(OVER)
+    db.execute("INSERT INTO docs VALUES (1, 'a', 'en'), (2, 'b', 'de')")
+    db.execute("INSERT INTO idx(rowid, embedding) VALUES (1, ?)", (blob(1.0, 0.0, 0.0),))
+    db.execute("CREATE TABLE idx_text(a)")  # for everything()
+    for sql in ("INSERT INTO idx(rowid, embedding) VALUES (2, ?)", "UPDATE idx SET embedding = ? WHERE rowid = 1"):
+        assert "2 dimensions" in str(failing(db, sql, SHORT))
+    assert "no row 7" in str(failing(db, "INSERT INTO idx(rowid, embedding) VALUES (7, ?)", blob(1.0, 1.0, 1.0)))
+
+
+def test_a_row_whose_vector_cannot_be_stored_is_pending(db):
+    """Of damage, which nothing can foresee, a new text is not left with the vector of the old one."""
+    own(db)
+    db.execute("BEGIN; DROP TABLE idx_codes")
+    failure(db, "UPDATE idx SET title = 'new', embedding = ? WHERE rowid = 1", blob(*range(32)))
+    assert rows(db, "SELECT id FROM idx_log") == [(1,)]
+    db.execute("COMMIT; INSERT INTO idx(idx) VALUES ('rebuild')")
+    assert sync(db) == 3
+
+
+def test_a_row_that_is_moved_behind_a_scan_is_pending(db):
+    db.execute(OWN)
+    db.execute("INSERT INTO idx(rowid, title) VALUES (10, 'a router'), (100, 'a bill')")
+    db.execute("DELETE FROM idx_log; REPLACE INTO idx_config(k, v) VALUES ('scan', 50); INSERT INTO idx_log(id) VALUES (10)")
+    db.execute("UPDATE idx SET rowid = 20 WHERE rowid = 100")
+    assert sync(db) == 2 and set(found(db)) == {10, 20}
+    before = inferences(db)
+    db.execute("UPDATE idx SET rowid = rowid + 5")
+    assert sync(db) == 0 and inferences(db) == before
+    assert set(found(db)) == {15, 25} and status(db)["pending"] == 0
+    check(db)
+
+
 # --- over a content table ------------------------------------------------------------------------
 
 def test_an_index_over_a_table_takes_only_vectors(db):
@@ -477,6 +579,31 @@ def test_rebuild_is_refused_where_a_vector_has_no_text(db):
     assert set(found(db)) == {1, 2, 3, 9}
     db.execute("DELETE FROM idx WHERE rowid = 9; INSERT INTO idx(idx) VALUES ('rebuild')")
     assert sync(db) == 3
+
+
+def test_rebuild_over_a_table_is_refused_where_a_vector_has_no_text(db):
+    db.execute(OVER)
+    db.execute("INSERT INTO docs VALUES (1, 'a', 'en'), (2, NULL, 'de'), (3, NULL, 'de'), (4, NULL, 'nl')")
+    for rowid in (1, 2, 3):
+        db.execute("INSERT INTO idx(rowid, embedding) VALUES (?, ?)", (rowid, embed(db, "x")))
+    sync(db)
+    error = str(failure(db, "INSERT INTO idx(idx) VALUES ('rebuild')"))
+    assert "2 rows" in error and "'docs'" in error and "sync" in error
+    assert set(found(db)) == {1, 2, 3}
+    db.execute("DELETE FROM docs WHERE id = 2; UPDATE docs SET body = 'b' WHERE id = 3")
+    assert sync(db) == 2
+    db.execute("INSERT INTO idx(idx) VALUES ('rebuild')")
+    assert sync(db) == 3 and set(found(db)) == {1, 3}
+
+
+@pytest.mark.parametrize("table", [OWN, OVER], ids=["own", "over"])
+@pytest.mark.parametrize("command", ["integrity-check", "sync", "optimize", "rebuild"])
+def test_commands_leave_last_insert_rowid_alone(db, table, command):
+    db.execute(table)
+    db.execute(f"INSERT INTO {'docs' if table == OVER else 'idx'}(rowid, body) VALUES (77, 'a'), (78, 'b')")
+    db.execute("CREATE TABLE plain(a); INSERT INTO plain(rowid, a) VALUES (4711, 1)")
+    db.execute("INSERT INTO idx(idx) VALUES (?)", (command,))
+    assert value(db, "SELECT last_insert_rowid()") == 4711
 
 
 # --- ALTER, DROP, VACUUM -------------------------------------------------------------------------

@@ -4,10 +4,11 @@
 //! hosts that want statements; `bge_sync` works in committed steps.
 
 use super::code_store::{FIRST_CODES, fresh_stamp};
-use super::content::Noting;
-use super::declare::Content;
+use super::content::{Content, Noting};
+use super::declare::Content as Declared;
 use super::names::text;
 use super::store::{FORMAT, Store};
+use super::text::Joined;
 use crate::error::{Error, Result};
 use crate::sql::ffi::Output;
 
@@ -22,7 +23,10 @@ impl Store<'_> {
         let name = text(command);
         match name.as_deref() {
             Some("rebuild") => self.rebuild(),
-            Some("sync") => self.sync(None).map(drop),
+            Some("sync") => {
+                self.refuse_taken_names(self.content().ok().as_ref())?;
+                self.sync(None).map(drop)
+            }
             Some("optimize") => self.optimize(),
             Some("integrity-check") => self.integrity_check(),
             Some(other) => Err(Error::invalid(format!(
@@ -46,7 +50,13 @@ impl Store<'_> {
         let remembered = ["content", "key", "columns", "triggers"];
         let remembered = remembered.map(|key| (key, self.get(key).unwrap_or(Output::Null)));
         let content = self.content();
+        self.refuse_taken_names(content.as_ref().ok())?;
         self.drop_triggers()?;
+        if content.is_err() && self.has_table("config")? {
+            // Tried first: what cannot be declared again must not cost the vectors.
+            self.declare_content()?;
+            self.drop_triggers()?;
+        }
         self.empty_tables()?;
         self.set("generation", Output::Integer(generation))?;
         if self.keeps_text() {
@@ -67,6 +77,14 @@ impl Store<'_> {
         }
     }
 
+    /// Triggers that must be made again, and cannot be, are found out before anything is dropped.
+    fn refuse_taken_names(&self, content: Option<&Content>) -> Result<()> {
+        match content {
+            Some(content) if content.noting == Noting::Lost => self.check_trigger_names(),
+            _ => Ok(()),
+        }
+    }
+
     /// A newer version's tables are not ours to fill; damage is.
     fn refuse_newer_format(&self) -> Result<()> {
         match self.get("format") {
@@ -76,26 +94,40 @@ impl Store<'_> {
     }
 
     fn refuse_without_texts(&self) -> Result<()> {
-        let lost = match self.index.spec.content {
-            Content::Table { .. } => return Ok(()),
-            Content::Nothing => {
+        let (lost, way_out) = match &self.index.spec.content {
+            Declared::Table { name, .. } => (
+                self.given_without_text(),
+                format!("delete them in '{name}' or give them a text there, and sync"),
+            ),
+            Declared::Nothing => {
                 return Err(Error::invalid(
                     "this index keeps no texts (content=''), so it cannot be rebuilt: the vectors \
                      would be lost; drop it and make it again",
                 ));
             }
-            Content::Own => self.rows_with_vector_alone()?,
+            Declared::Own => (self.rows_with_vector_alone(), "delete them".to_owned()),
         };
+        // Damaged tables have nothing to lose.
+        let lost = lost.ok().flatten().unwrap_or(0);
         if lost == 0 {
             return Ok(());
         }
         Err(Error::invalid(format!(
             "{lost} rows of this index have a vector and no text, and could not be embedded again; \
-             delete them first, or drop the index"
+             {way_out} first, or drop the index"
         )))
     }
 
-    fn rows_with_vector_alone(&self) -> Result<i64> {
+    /// Rows of the content that had no text to embed when they were given a vector.
+    fn given_without_text(&self) -> Result<Option<i64>> {
+        self.sql(
+            "SELECT count(*) FROM {rows} WHERE hash = ?1 AND id IN (SELECT row FROM {passages})",
+        )?
+        .with(&[Output::Blob(Joined::Nothing.hash())])?
+        .integer_of_first()
+    }
+
+    fn rows_with_vector_alone(&self) -> Result<Option<i64>> {
         let texts = self
             .index
             .spec
@@ -104,16 +136,11 @@ impl Store<'_> {
             .enumerate()
             .filter(|(_, c)| c.indexed);
         let all_null: Vec<String> = texts.map(|(n, _)| format!("c{n} IS NULL")).collect();
-        let count = self.sql(&format!(
+        self.sql(&format!(
             "SELECT count(*) FROM {{text}} WHERE {} AND id IN (SELECT row FROM {{passages}})",
             all_null.join(" AND ")
-        ));
-        // Damaged tables have nothing to lose.
-        Ok(count
-            .and_then(|c| c.integer_of_first())
-            .ok()
-            .flatten()
-            .unwrap_or(0))
+        ))?
+        .integer_of_first()
     }
 
     /// Makes the index as if it were new: slots without holes, codes fitted to its vectors.

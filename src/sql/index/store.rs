@@ -330,15 +330,22 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// A vector of other dimensions.
-    fn check_dims(&self, dims: usize, known: &Output) -> Result<()> {
+    fn fix_dims(&self, dims: usize, known: &Output) -> Result<()> {
+        check_dims(dims, known)?;
         match known {
-            Output::Integer(known) if *known == dims as i64 => Ok(()),
             Output::Null => self.set("dims", Output::Integer(dims as i64)),
-            Output::Integer(known) => Err(Error::invalid(format!(
-                "the vector has {dims} dimensions, those of this index have {known}"
-            ))),
-            other => Err(corrupt(format_args!("dims is {other:?}"))),
+            _ => Ok(()),
         }
+    }
+
+    /// Whether a vector could be written, before anything is.
+    ///
+    /// # Errors
+    /// Other dimensions than the index has; values that its storage cannot hold.
+    pub fn check_vector(&self, vector: &[f32]) -> Result<()> {
+        check_dims(vector.len(), &self.get("dims")?)?;
+        let encoded = self.storage().encode(vector);
+        encoded.map(drop).map_err(|e| e.at("embedding"))
     }
 
     // ---- rows
@@ -464,7 +471,7 @@ impl<'a> Store<'a> {
     /// As [`Self::put_passages`].
     pub fn put_passage(&self, slot: Option<i64>, id: i64, passage: &Passage) -> Result<()> {
         let room = self.room()?;
-        self.check_dims(passage.vector.len(), &room.dims)?;
+        self.fix_dims(passage.vector.len(), &room.dims)?;
         // A slot that is free needs no look for what stands there.
         let (verb, slot) = match slot {
             Some(slot) => ("REPLACE", slot),
@@ -488,6 +495,18 @@ impl<'a> Store<'a> {
         self.free_slot(slot)?;
         let delete = self.sql("DELETE FROM {passages} WHERE slot = ?1")?;
         delete.with(&[Output::Integer(slot)])?.run()
+    }
+}
+
+/// Whether a vector of so many dimensions goes with the setting.
+fn check_dims(dims: usize, known: &Output) -> Result<()> {
+    match known {
+        Output::Null => Ok(()),
+        Output::Integer(known) if *known == dims as i64 => Ok(()),
+        Output::Integer(known) => Err(Error::invalid(format!(
+            "the vector has {dims} dimensions, those of this index have {known}"
+        ))),
+        other => Err(corrupt(format_args!("dims is {other:?}"))),
     }
 }
 

@@ -10,7 +10,7 @@
 
 use super::names::{Names, quoted, text};
 use super::store::Store;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sql::ffi::{Output, Row};
 
 /// Endings of their names.
@@ -46,6 +46,12 @@ pub fn definitions(names: &Names, content: &Named) -> String {
            INSERT INTO {log}(id) SELECT old.{key} WHERE old.{key} IS NOT new.{key}; \
            INSERT INTO {log}(id) VALUES (new.{key}); END;"
     )
+}
+
+/// What stands in each of them, and in none of the user's: SQLite rewrites only what names the
+/// content.
+fn mark(names: &Names) -> String {
+    format!("INSERT INTO {}", quoted(&names.bare("log")))
 }
 
 fn changed(column: &str) -> String {
@@ -112,9 +118,10 @@ impl Store<'_> {
             let list = names.schema_table();
             format!(
                 "SELECT tbl_name, sql, name = ?3 FROM {list} \
-                 WHERE type = 'trigger' AND name IN (?1, ?2, ?3)"
+                 WHERE type = 'trigger' AND name IN (?1, ?2, ?3) AND instr(sql, ?4)"
             )
         })?;
+        find.bind_output(4, &Output::Text(mark(names)))?;
         for (n, ending) in ENDINGS.iter().enumerate() {
             find.bind_output(n + 1, &Output::Text(names.bare(ending)))?;
         }
@@ -147,24 +154,63 @@ impl Store<'_> {
     /// # Errors
     /// There is a trigger of such a name, which is not ours to drop; what SQLite says.
     pub fn create_triggers(&self, content: &Named) -> Result<()> {
+        self.check_trigger_names()?;
         self.host
             .db
             .execute(&definitions(&self.index.names, content))
     }
 
-    /// Drops those of the triggers that are there.
+    /// # Errors
+    /// There is a trigger of the user's that is called as one of ours.
+    pub fn check_trigger_names(&self) -> Result<()> {
+        match self.triggers_called_so(false)?.first() {
+            None => Ok(()),
+            Some(name) => Err(Error::invalid(format!(
+                "there is a trigger '{name}' that is not of this index, which needs the name for one \
+                 of its own; drop it and make it again under another name"
+            ))),
+        }
+    }
+
+    /// Drops those of the triggers that are there, and are ours.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn drop_triggers(&self) -> Result<()> {
-        let names = &self.index.names;
-        for ending in ENDINGS {
-            let name = names.in_schema(&names.bare(ending));
-            self.host
-                .db
-                .execute(&format!("DROP TRIGGER IF EXISTS {name}"))?;
+        // An index that never had any may have a name that makes others look like it.
+        if self.keeps_text() || matches!(self.get("triggers"), Ok(Output::Integer(0))) {
+            return Ok(());
+        }
+        for name in self.triggers_called_so(true)? {
+            let name = self.index.names.in_schema(&name);
+            self.host.db.execute(&format!("DROP TRIGGER {name}"))?;
         }
         Ok(())
+    }
+
+    /// Triggers that have the names of ours: ours, or others.
+    fn triggers_called_so(&self, ours: bool) -> Result<Vec<String>> {
+        let names = &self.index.names;
+        let mut find = self
+            .index
+            .statements
+            .get(self.host, "triggers called so", || {
+                format!(
+                    "SELECT name FROM {} WHERE type = 'trigger' \
+                     AND name COLLATE NOCASE IN (?1, ?2, ?3) AND (instr(sql, ?4) > 0) = ?5",
+                    names.schema_table()
+                )
+            })?;
+        for (n, ending) in ENDINGS.iter().enumerate() {
+            find.bind_output(n + 1, &Output::Text(names.bare(ending)))?;
+        }
+        find.bind_output(4, &Output::Text(mark(names)))?;
+        find.bind_output(5, &Output::Integer(i64::from(ours)))?;
+        let mut found = Vec::new();
+        while find.step()? == Row::Ready {
+            found.extend(text(&find.column(0)?));
+        }
+        Ok(found)
     }
 }
 

@@ -4,6 +4,10 @@
 //! where the index keeps them, everything; over a content table, only `embedding` of a row that is
 //! there (texts are written to the table); without texts, everything, but a text is kept only until
 //! it is embedded. Nothing of a write outlives it in memory.
+//!
+//! A statement that writes one row has no statement journal: what we wrote before an error stays,
+//! where the user has a transaction open, and SQLite opens no savepoint beside a statement that
+//! writes. So everything that can be wrong with a write is looked at before the first of ours.
 
 use super::content::{Kind, Present};
 use super::declare::{Content, Hidden};
@@ -22,8 +26,10 @@ impl Store<'_> {
         if let Write::Insert(_, columns) = &write {
             let command = columns.get(self.index.spec.query_column());
             if !command.is_null() {
+                // What is returned becomes last_insert_rowid().
+                let last = self.host.db.last_insert_rowid();
                 self.command(&command.to_output()?)?;
-                return Ok(0);
+                return Ok(last);
             }
         }
         self.check_format()?;
@@ -55,8 +61,7 @@ impl Store<'_> {
     fn insert(&self, rowid: Value<'_>, columns: Columns<'_>) -> Result<i64> {
         let given = rowid_of(rowid)?;
         let vector = self.hidden(columns, false)?;
-        let values = (0..self.index.spec.columns.len()).map(|n| columns.get(n).to_output());
-        let values: Vec<Output> = values.collect::<Result<_>>()?;
+        let values = self.values(columns)?;
         if let Some(table) = self.has_content_table() {
             let only_a_vector = values.iter().all(|v| *v == Output::Null);
             return match (given, vector) {
@@ -85,6 +90,12 @@ impl Store<'_> {
             None => self.note(id)?,
         }
         Ok(id)
+    }
+
+    /// What a write gives for the columns of the user's.
+    fn values(&self, columns: Columns<'_>) -> Result<Vec<Output>> {
+        let values = (0..self.index.spec.columns.len()).map(|n| columns.get(n).to_output());
+        values.collect()
     }
 
     /// Without texts, a new row that comes with its vector: the text is not kept even for a moment.
@@ -122,7 +133,12 @@ impl Store<'_> {
 
     fn insert_text(&self, id: Option<i64>, values: &[Output]) -> Result<i64> {
         let places: String = (0..values.len()).map(|n| format!(", ?{}", n + 2)).collect();
-        let insert = format!("INSERT INTO {{text}} VALUES (?1{places})");
+        // Where texts are kept for a while only, the row says whether the rowid is taken.
+        let verb = match self.index.spec.content {
+            Content::Own => "INSERT",
+            _ => "REPLACE",
+        };
+        let insert = format!("{verb} INTO {{text}} VALUES (?1{places})");
         let mut all = vec![id.map_or(Output::Null, Output::Integer)];
         all.extend_from_slice(values);
         self.sql(&insert)?.with(&all)?.run()?;
@@ -170,12 +186,17 @@ impl Store<'_> {
                      embedding can be set"
             )));
         }
+        let values = self.values(columns)?;
+        self.check_changes(&changes)?;
+        if vector.is_some() && self.keeps_text() && !self.exists(old)? {
+            return Err(no_row(old, &self.index.names.index));
+        }
         if new != old {
             self.make_room(new)?;
             self.renumber(old, new)?;
         }
         if !changes.is_empty() {
-            self.update_columns(new, columns, &changes, vector.is_some())?;
+            self.update_columns(new, &values, &changes, vector.is_some())?;
         }
         if let Some(vector) = vector {
             self.put_vector(new, &vector)?;
@@ -188,16 +209,27 @@ impl Store<'_> {
         for sql in [
             "UPDATE {rows} SET id = ?2 WHERE id = ?1",
             "UPDATE {passages} SET row = ?2 WHERE row = ?1",
-            "UPDATE {text} SET id = ?2 WHERE id = ?1",
+            "UPDATE OR REPLACE {text} SET id = ?2 WHERE id = ?1",
         ] {
             let update = self.sql(sql)?;
             update
                 .with(&[Output::Integer(old), Output::Integer(new)])?
                 .run()?;
         }
-        let noted = self.sql("SELECT 1 FROM {log} WHERE id = ?1 LIMIT 1")?;
-        if noted.with(&[Output::Integer(old)])?.first()?.is_some() {
-            self.note(new)?;
+        // Whether it is pending is not only in its notes: a scan may have passed `new`, and not `old`.
+        self.note(new)
+    }
+
+    /// Whether these columns may be changed together.
+    fn check_changes(&self, changes: &[usize]) -> Result<()> {
+        let spec = &self.index.spec;
+        let texts = changes.iter().filter(|&&n| spec.columns[n].indexed).count();
+        let all = spec.columns.iter().filter(|c| c.indexed).count();
+        if spec.content == Content::Nothing && texts > 0 && texts < all {
+            return Err(Error::invalid(
+                "this index keeps no texts (content=''), so an UPDATE of one must set every \
+                 text column",
+            ));
         }
         Ok(())
     }
@@ -205,27 +237,14 @@ impl Store<'_> {
     fn update_columns(
         &self,
         id: i64,
-        columns: Columns<'_>,
+        values: &[Output],
         changes: &[usize],
         with_vector: bool,
     ) -> Result<()> {
         let spec = &self.index.spec;
         let texts = changes.iter().filter(|&&n| spec.columns[n].indexed).count();
-        if spec.content == Content::Nothing {
-            let all = spec.columns.iter().filter(|c| c.indexed).count();
-            if texts > 0 && texts < all {
-                return Err(Error::invalid(
-                    "this index keeps no texts (content=''), so an UPDATE of one must set every \
-                     text column",
-                ));
-            }
-            if texts > 0 {
-                let values = (0..spec.columns.len()).map(|n| columns.get(n).to_output());
-                let values: Vec<Output> = values.collect::<Result<_>>()?;
-                let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;
-                delete.with(&[Output::Integer(id)])?.run()?;
-                self.insert_text(Some(id), &values)?;
-            }
+        if spec.content == Content::Nothing && texts > 0 {
+            self.insert_text(Some(id), values)?;
         }
         for &n in changes {
             let table = match (&spec.content, spec.columns[n].indexed) {
@@ -235,7 +254,7 @@ impl Store<'_> {
             };
             let update = self.sql(&format!("UPDATE {table} SET c{n} = ?2 WHERE id = ?1"))?;
             update
-                .with(&[Output::Integer(id), columns.get(n).to_output()?])?
+                .with(&[Output::Integer(id), values[n].clone()])?
                 .run()?;
         }
         let noted = texts > 0 || spec.content == Content::Own;
@@ -273,7 +292,9 @@ impl Store<'_> {
             Type::Blob => {
                 let vector = Vector::parse(value.blob()?).map_err(|e| e.at("embedding"))?;
                 vector.check_finite().map_err(|e| e.at("embedding"))?;
-                Ok(Some(vector.to_f32()))
+                let vector = vector.to_f32();
+                self.check_vector(&vector)?;
+                Ok(Some(vector))
             }
             other => Err(Error::new(
                 ErrorKind::Mismatch,
@@ -286,23 +307,29 @@ impl Store<'_> {
     fn put_vector(&self, id: i64, vector: &[f32]) -> Result<()> {
         let content = self.content()?;
         let Some(present) = self.fetch(&content, &[id])?.pop() else {
-            return Err(Error::invalid(format!(
-                "there is no row {id} in '{}', so it can have no vector",
-                content.named.table
-            )));
+            return Err(no_row(id, &content.named.table));
         };
         let Present { values, joined, .. } = present;
         // A row without text says nothing; its vector is what it has.
         let joined = joined.unwrap_or(Joined::Nothing);
         let span = joined.text().map(|text| span(&text.whole));
+        let vector = vector.to_vec();
+        // Of damage, too, nothing is to be left that says the vector were of this text.
+        self.put_passages(id, &[Passage { span, vector }])
+            .inspect_err(|_| drop(self.note(id)))?;
         self.put_row(id, &joined.hash(), None, &self.others_of(&values))?;
         if content.kind == Kind::Nothing {
             let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;
             delete.with(&[Output::Integer(id)])?.run()?;
         }
-        let vector = vector.to_vec();
-        self.put_passages(id, &[Passage { span, vector }])
+        Ok(())
     }
+}
+
+fn no_row(id: i64, table: &str) -> Error {
+    Error::invalid(format!(
+        "there is no row {id} in '{table}', so it can have no vector"
+    ))
 }
 
 /// A rowid as it was given; NULL: none.
