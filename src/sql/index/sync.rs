@@ -10,7 +10,7 @@
 //! syncers then share the work.
 
 use super::code_store::fresh_stamp;
-use super::compare::{Collation, apply, compare};
+use super::compare::{Collation, compare};
 use super::content::{Content, Kind as ContentKind, Noting, Present};
 use super::model::Made;
 use super::store::{Scanned, Settings, Store};
@@ -359,7 +359,7 @@ impl Store<'_> {
         };
         let hash = joined.hash();
         if let Some(indexed) = indexed.filter(|row| row.hash == hash) {
-            let changed = !self.same_others(&indexed.others, &others);
+            let changed = !same(&indexed.others, &others);
             if changed {
                 self.refresh_others(present.id, &others)?;
             }
@@ -390,22 +390,13 @@ impl Store<'_> {
     }
 }
 
-impl Store<'_> {
-    /// Whether UNINDEXED values are what is stored, once the columns' affinities are applied.
-    fn same_others(&self, stored: &[Output], present: &[Output]) -> bool {
-        let same = |affinity, stored: &Output, present: &Output| {
-            let present = apply(affinity, present.clone());
-            let null = |value: &Output| *value == Output::Null;
-            match compare(stored, &present, Collation::Binary) {
-                Some(order) => order.is_eq(),
-                None => null(stored) && null(&present),
-            }
-        };
-        let mut columns = self.others().zip(stored.iter().zip(present));
-        stored.len() == present.len()
-            && columns
-                .all(|((_, column), (stored, present))| same(column.affinity, stored, present))
-    }
+/// Whether UNINDEXED values are what is stored.
+fn same(stored: &[Output], present: &[Output]) -> bool {
+    let same = |(a, b): (&Output, &Output)| match compare(a, b, Collation::Binary) {
+        Some(order) => order.is_eq(),
+        None => *a == Output::Null && *b == Output::Null,
+    };
+    stored.len() == present.len() && stored.iter().zip(present).all(same)
 }
 
 fn text_of(present: &Present) -> Option<&Text> {
