@@ -61,6 +61,8 @@ BRUTE = [
     f"INSERT INTO o(rowid, {NAMES}) VALUES {values()}",
     f"UPDATE o SET embedding = bge_embed(body, '{TINY}')",
 ]
+# A text's vector depends on the batch that it is in, by less than 1e-6: distances are compared for the same vectors.
+SAME_VECTORS = "UPDATE o SET embedding = (SELECT t.embedding FROM t WHERE t.rowid = o.rowid)"
 QUERY = "how do i reset my password"
 BRUTE_ORDER = f"ORDER BY bge_cosine(embedding, bge_embed_query('{QUERY}', '{TINY}')) DESC, rowid"
 
@@ -71,7 +73,7 @@ def kind(request):
 
 
 def prepare(db, kind="own"):
-    for sql in SETUP[kind] + [SYNC] + BRUTE:
+    for sql in SETUP[kind] + [SYNC] + BRUTE + [SAME_VECTORS]:
         db.execute(sql)
     return db
 
@@ -220,15 +222,21 @@ def test_distances_do_not_jump_at_sync(db):
     for storage in ("f32", "f16", "int8"):
         db.execute(f"CREATE VIRTUAL TABLE s_{storage} USING bge({COLUMNS}, storage='{storage}', model='{TINY}')")
         db.execute(SETUP["own"][1].replace("INTO t(", f"INTO s_{storage}("))
-        ask = f"SELECT rowid, distance, score, hex(embedding) FROM s_{storage}(?) ORDER BY distance"
+        ask = f"SELECT rowid, distance, score, embedding FROM s_{storage}(?) ORDER BY distance"
         before = rows(db, ask, query_vector(db))
         value(db, f"SELECT bge_sync('s_{storage}')")
-        assert rows(db, ask, query_vector(db)) == before
+        # The batches differ, so the vectors may by their last bits; a storage may round those to its next step.
+        step = {"f32": 1e-6, "f16": 1e-4, "int8": 1e-3}[storage]
+        for (row, distance, score, vector), was in zip(rows(db, ask, query_vector(db)), before, strict=True):
+            assert row == was[0]
+            assert abs(distance - was[1]) < step and abs(score - was[2]) < step
+            assert value(db, "SELECT bge_cosine(?, ?)", vector, was[3]) > 1 - step
 
 
 def test_the_embedding_is_that_of_bge_embed(index):
-    assert ids(index, "SELECT rowid FROM t(?) WHERE embedding IS NOT (SELECT embedding FROM o WHERE o.rowid = t.rowid)",
-               QUERY) == []
+    found = rows(index, "SELECT bge_cosine(embedding, bge_embed(body, ?1)), bge_l2(embedding, bge_embed(body, ?1)) FROM t(?2)",
+                 TINY, QUERY)
+    assert len(found) == 7 and all(cosine > 1 - 1e-6 and apart < 1e-5 for cosine, apart in found)
 
 
 def test_passage_is_the_best_passage(db):
@@ -632,7 +640,7 @@ FILL = [
 @pytest.mark.parametrize("sql", LARGER)
 def test_larger_statements_in_every_host(any_host, sql):
     """SQLite 3.40 and 3.38 plan otherwise than the newest."""
-    setup = SETUP["table"] + [SYNC] + BRUTE + FILL
+    setup = SETUP["table"] + [SYNC] + BRUTE + [SAME_VECTORS] + FILL
     assert any_host.rows(*setup, sql.replace("{t}", f"t('{QUERY}')")) == any_host.rows(*setup, sql.replace("{t}", "p"))
 
 
@@ -640,7 +648,7 @@ def test_filters_in_every_host(any_host):
     def all_of(source, table, order):
         asked = (f"SELECT {n}, (SELECT group_concat(r) FROM (SELECT rowid AS r FROM {source} WHERE {on(where, table)} "
                  f"ORDER BY {order}))" for n, where in enumerate(FILTERS))
-        return any_host.rows(*SETUP["own"], SYNC, *BRUTE, *FILL, " UNION ALL ".join(asked))
+        return any_host.rows(*SETUP["own"], SYNC, *BRUTE, SAME_VECTORS, *FILL, " UNION ALL ".join(asked))
 
     found, wanted = all_of(f"t('{QUERY}')", "t", "distance"), all_of("p", "p", "distance, rowid")
     for where, mine, brute in zip(FILTERS, found, wanted, strict=True):
@@ -833,7 +841,8 @@ def test_a_plain_scan_and_a_lookup(each_kind):
     assert value(db, "SELECT count(*) FROM t") == 7
     assert ids(db, "SELECT rowid FROM t WHERE distance < 5") == []
     assert ids(db, "SELECT rowid FROM t ORDER BY distance") == list(range(1, 8))
-    assert value(db, "SELECT count(*) FROM t WHERE embedding = (SELECT embedding FROM o WHERE o.rowid = t.rowid)") == 7
+    assert value(db, "SELECT count(*) FROM t JOIN o ON o.rowid = t.rowid WHERE bge_l2(t.embedding, bge_embed(o.body, ?)) < 1e-5",
+                 TINY) == 7
     texts = [None] * 7 if kind == "nothing" else ids(db, "SELECT body FROM o ORDER BY rowid")
     assert ids(db, "SELECT body FROM t ORDER BY rowid") == texts
     assert ids(db, "SELECT a.rowid FROM t AS a JOIN t AS b ON a.rowid = b.rowid + 1") == list(range(2, 8))
