@@ -24,8 +24,8 @@ impl Host<'_> {
     /// # Errors
     /// As [`Statement::prepare_one`].
     pub fn prepare_kept<'s>(&self, sql: &'s str) -> Result<(Statement<'static>, &'s str)> {
-        // SAFETY: SQLite closes all cursors of a connection's tables before it closes the
-        // connection, and a cursor is the only thing of ours that outlives a callback.
+        // SAFETY: SQLite closes all cursors and disconnects all tables of a connection before it
+        // closes it. What else of ours keeps statements does so within a callback.
         let db = unsafe { Connection::from_raw(self.db.api(), self.db.raw()) };
         Statement::prepare_one(db, sql)
     }

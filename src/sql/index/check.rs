@@ -6,7 +6,7 @@ use super::content::{Content, Kind as ContentKind, Noting, Present};
 use super::names::quoted;
 use super::store::{Settings, Store, corrupt};
 use super::text::Joined;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::sql::ffi::{Output, Row};
 use std::collections::HashMap;
 
@@ -44,7 +44,7 @@ impl Store<'_> {
     /// Looks at everything. Rows that are pending may differ from the content; all others may not.
     ///
     /// # Errors
-    /// What is wrong, with [`Kind::Host`] and SQLITE_CORRUPT_VTAB; what SQLite says.
+    /// What is wrong, with [`crate::error::Kind::Host`] and SQLITE_CORRUPT_VTAB; what SQLite says.
     pub fn integrity_check(&self) -> Result<()> {
         let settings = self.settings()?;
         let mut faults = Faults::default();
@@ -228,13 +228,7 @@ impl Store<'_> {
 
     /// Rows that are not pending must be as they were embedded.
     fn check_content(&self, faults: &mut Faults) -> Result<()> {
-        let content = match self.content() {
-            Ok(content) => content,
-            Err(e) if e.kind() == Kind::Invalid => {
-                return Err(Error::invalid(e.message()));
-            }
-            Err(e) => return Err(e),
-        };
+        let content = self.content()?;
         if content.noting != Noting::On || self.settings()?.scanned != super::store::Scanned::All {
             return Ok(());
         }

@@ -111,7 +111,6 @@ fn number(text: &[u8]) -> Option<Output> {
 
 /// A real as SQLite writes it: `%!.15g`. Where the 16th digit is a last 5, SQLite may round the other
 /// way; see [`same_in_every_version`].
-/// A real as SQLite writes it.
 pub fn real_text(x: f64) -> String {
     if x == 0.0 {
         return "0.0".into();

@@ -8,10 +8,7 @@ use crate::sql::ffi::{Connection, Output, Row, Statement, skip_blanks};
 /// among them: triggers write it, which DEFENSIVE would stop.
 pub const SHADOWS: &[&str] = &["config", "rows", "text", "passages", "codes"];
 
-/// A name in double quotes.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
+pub use super::words::quote_name as quoted;
 
 /// An index: its schema and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -78,7 +78,7 @@ pub struct Settings {
     pub model: Option<(String, Vec<u8>)>,
     /// Dimensions, once there is a vector.
     pub dims: Option<usize>,
-    /// The key that a full scan of the content has passed; `None` before the first.
+    /// The key that a full scan of the content has passed.
     pub scanned: Scanned,
 }
 
