@@ -1,14 +1,14 @@
 //! What every virtual table of ours has, table function or stored: SQLite's own part of it, the
 //! connection, a way to ask whether to stop, and a place for error messages.
 
-use super::api::{Api, Connection, result_code, sqlite};
+use super::api::{Api, Connection, code, result_code, sqlite};
 use super::interrupt::Interrupts;
 use super::statement::Statement;
 use crate::engine::Stop;
 use crate::error::{Error, Result};
-use sqlite_loadable::ext::{sqlite3, sqlite3_vtab};
+use sqlite_loadable::ext::{sqlite3, sqlite3_module, sqlite3_vtab};
 use std::cell::UnsafeCell;
-use std::ffi::c_int;
+use std::ffi::{CString, c_int, c_void};
 
 /// What a table or cursor may ask of the host while it works.
 pub struct Host<'c> {
@@ -29,6 +29,41 @@ impl Host<'_> {
         let db = unsafe { Connection::from_raw(self.db.api(), self.db.raw()) };
         Statement::prepare_one(db, sql)
     }
+}
+
+/// Registers a module; its callbacks get the [`Api`] of this host as their data.
+///
+/// # Errors
+/// What SQLite says.
+///
+/// # Safety
+/// `module` is static, and as long as its `iVersion` says.
+pub(super) unsafe fn register(
+    db: &Connection<'_>,
+    name: &str,
+    module: *const sqlite3_module,
+) -> Result<()> {
+    let c_name = CString::new(name).map_err(|e| Error::internal(e.to_string()))?;
+    let data = Box::into_raw(Box::new(db.api())).cast::<c_void>();
+    // SAFETY: the connection is open, the module the caller's; `data` is freed by `drop_data`, which
+    // SQLite calls also where registration fails.
+    let rc = unsafe {
+        let drop = Some(drop_data as unsafe extern "C" fn(*mut c_void));
+        sqlite!(
+            db.api(),
+            create_module_v2(db.raw(), c_name.as_ptr(), module, data, drop)
+        )
+    };
+    if rc == code::OK {
+        Ok(())
+    } else {
+        Err(db.error(rc).at(name))
+    }
+}
+
+unsafe extern "C" fn drop_data(data: *mut c_void) {
+    // SAFETY: made by `register`, freed once.
+    drop(unsafe { Box::from_raw(data.cast::<Api>()) });
 }
 
 /// A connected table, as SQLite sees it: its own part first.

@@ -6,7 +6,7 @@
 use super::api::{Api, Connection, code, result_code, sqlite};
 use super::function::Context;
 use super::guard::{guarded, release};
-use super::host::{Host, Table};
+use super::host::{Host, Table, register};
 use super::plan::IndexInfo;
 use super::stored::{Columns, NewTable, RowCursor, StoredTable, Write};
 use super::value::Value;
@@ -24,28 +24,11 @@ impl Connection<'_> {
     /// # Errors
     /// What SQLite says.
     pub fn define_module<T: StoredTable>(&self) -> Result<()> {
-        let name = CString::new(T::NAME).map_err(|e| Error::internal(e.to_string()))?;
-        let data = Box::into_raw(Box::new(self.api())).cast::<c_void>();
-        let module = (&raw const Callbacks::<T>::MODULE.base).cast::<sqlite3_module>();
-        // SAFETY: the connection is open, the module static; `data` is freed by `drop_data`, which
-        // SQLite calls also where registration fails.
-        let rc = unsafe {
-            sqlite!(
-                self.api(),
-                create_module_v2(self.raw(), name.as_ptr(), module, data, Some(drop_data))
-            )
-        };
-        if rc == code::OK {
-            Ok(())
-        } else {
-            Err(self.error(rc).at(T::NAME))
-        }
+        // The whole of it: a new enough SQLite reads beyond the first part.
+        let module = std::ptr::from_ref(Callbacks::<T>::MODULE).cast::<sqlite3_module>();
+        // SAFETY: the module is static.
+        unsafe { register(self, T::NAME, module) }
     }
-}
-
-unsafe extern "C" fn drop_data(data: *mut c_void) {
-    // SAFETY: made by `define_module`, freed once.
-    drop(unsafe { Box::from_raw(data.cast::<Api>()) });
 }
 
 /// A table as SQLite sees it: the common part first.

@@ -8,7 +8,7 @@
 use super::api::{Api, Connection, code, result_code, sqlite};
 use super::function::{Context, Output, name_it};
 use super::guard::{guarded, release};
-use super::host::{Host, Table};
+use super::host::{Host, Table, register};
 use super::value::Value;
 use crate::error::{Error, Result};
 use sqlite_loadable::ext::{
@@ -79,28 +79,9 @@ impl Connection<'_> {
     /// # Errors
     /// What SQLite says.
     pub fn define_table<T: TableFunction>(&self) -> Result<()> {
-        let name = CString::new(T::NAME).map_err(|e| Error::internal(e.to_string()))?;
-        let data = Box::into_raw(Box::new(self.api())).cast::<c_void>();
-        let module: &'static sqlite3_module = &Callbacks::<T>::MODULE;
-        // SAFETY: the connection is open, the module static; `data` is freed by `drop_data`, which
-        // SQLite calls also where registration fails.
-        let rc = unsafe {
-            sqlite!(
-                self.api(),
-                create_module_v2(self.raw(), name.as_ptr(), module, data, Some(drop_data))
-            )
-        };
-        if rc == code::OK {
-            Ok(())
-        } else {
-            Err(self.error(rc).at(T::NAME))
-        }
+        // SAFETY: the module is static.
+        unsafe { register(self, T::NAME, &Callbacks::<T>::MODULE) }
     }
-}
-
-unsafe extern "C" fn drop_data(data: *mut c_void) {
-    // SAFETY: made by `define_table`, freed once.
-    drop(unsafe { Box::from_raw(data.cast::<Api>()) });
 }
 
 /// A cursor, as SQLite sees it: its own part first.
