@@ -243,11 +243,7 @@ impl Store<'_> {
         drop(read);
         for some in ids.chunks(256) {
             self.host.interrupts.check()?;
-            let mut now: HashMap<i64, Present> = self
-                .fetch(&content, some)?
-                .into_iter()
-                .map(|p| (p.id, p))
-                .collect();
+            let mut now = self.fetch_by_key(&content, some)?;
             for &id in some {
                 match now.remove(&id) {
                     Some(present) => self.check_row(&present, faults)?,

@@ -13,6 +13,7 @@ use super::triggers::Named;
 use crate::error::{Error, Result};
 use crate::sql::ffi::{Output, Row, Statement};
 use serde_json::Value as Json;
+use std::collections::HashMap;
 
 /// What kind of place the texts are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -412,6 +413,15 @@ impl Store<'_> {
             rows.extend(self.present(content, &read)?);
         }
         Ok(rows)
+    }
+
+    /// [`Self::fetch`], by key.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fetch_by_key(&self, content: &Content, ids: &[i64]) -> Result<HashMap<i64, Present>> {
+        let rows = self.fetch(content, ids)?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 
     /// The row that a statement of [`Self::select`] stands on; `None` where its key is no integer.

@@ -13,7 +13,7 @@ use crate::engine::{Role, SharedEmbedder};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::sql::ffi::{Host, Output, Row, RowCursor, Statement, Value};
 use crate::vector::{Vector, blob};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Rows that are looked up at once where one lookup is dear.
 const BATCH: usize = 64;
@@ -122,8 +122,7 @@ impl Cursor {
                     }
                     // A row that is gone, or no longer passes, is not found.
                     let ids: Vec<i64> = found.iter().map(|f| f.row).collect();
-                    let now = store.fetch(content, &ids)?.into_iter().map(|p| (p.id, p));
-                    let mut now: HashMap<i64, Present> = now.collect();
+                    let mut now = store.fetch_by_key(content, &ids)?;
                     for found in found {
                         let Some(present) = now.remove(&found.row) else {
                             continue;

@@ -9,7 +9,8 @@
 //! - [`text`]: what a row says, and the hash that tells whether it has changed.
 //!
 //! What is stored:
-//! - [`names`] and [`statements`]: SQL on the shadow tables; [`store`]: the tables themselves;
+//! - [`names`] and [`statements`]: SQL on the shadow tables; [`store`] and
+//!   [`passages`]: the tables themselves;
 //!   [`code_store`]: slots and codes; [`codes_cache`]: codes in memory.
 //! - [`content`]: where the texts are; [`triggers`]: how changes are noted.
 //!
@@ -33,6 +34,7 @@ mod filter;
 mod model;
 mod names;
 mod overlay;
+mod passages;
 mod plan;
 mod search;
 mod statements;

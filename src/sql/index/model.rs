@@ -3,7 +3,8 @@
 //! Name and fingerprint are bound together at the first embedding. From then on another model, also
 //! one of the same name, is refused until `rebuild`.
 
-use super::store::{Passage, Settings, Store};
+use super::passages::Passage;
+use super::store::{Settings, Store};
 use super::text::{Text, span};
 use crate::engine::{self, Role, SharedEmbedder};
 use crate::error::{Error, Kind, Result};

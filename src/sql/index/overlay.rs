@@ -12,7 +12,7 @@ use super::text::{Joined, Text};
 use crate::engine::{SharedEmbedder, SharedVector};
 use crate::error::{Kind as ErrorKind, Result};
 use crate::sql::ffi::{Output, Row};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// The most notes that a query looks at.
 const NOTES: usize = 4096;
@@ -75,8 +75,7 @@ impl Store<'_> {
         };
         for some in ids.chunks(at_once) {
             self.host.interrupts.check()?;
-            let now = self.fetch(content, some)?.into_iter().map(|p| (p.id, p));
-            let mut now: HashMap<i64, Present> = now.collect();
+            let mut now = self.fetch_by_key(content, some)?;
             for &id in some {
                 let Some(text) = self.changed_text(now.remove(&id), id, filters, &mut overlay)?
                 else {

@@ -309,11 +309,7 @@ impl Store<'_> {
         let mut rows = 0;
         let mut finished = HashMap::new();
         for some in ids.chunks(64) {
-            let mut now: HashMap<i64, Present> = self
-                .fetch(&content, some)?
-                .into_iter()
-                .map(|p| (p.id, p))
-                .collect();
+            let mut now = self.fetch_by_key(&content, some)?;
             for &id in some {
                 let (changed, in_step) = match now.remove(&id) {
                     None => (self.apply_gone(id)?, true),

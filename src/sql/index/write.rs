@@ -11,7 +11,8 @@
 
 use super::content::{Kind, Present};
 use super::declare::{Content, Hidden};
-use super::store::{Passage, Store};
+use super::passages::Passage;
+use super::store::Store;
 use super::text::{Joined, span};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::sql::ffi::{Columns, Conflict, Output, Type, Value, Write};
