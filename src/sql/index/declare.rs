@@ -5,9 +5,9 @@
 
 mod options;
 
-use super::compare::{Affinity, Collation, affinity_of};
-use super::words::{Word, Words, is_bare_name, quote_name, shown};
+use super::affinity::{Affinity, affinity_of};
 use crate::error::{Error, Result};
+use crate::sql::lexer::{Word, Words, is_bare_name, quote_name, shown};
 use crate::vector::storage::Storage;
 use options::{KNOWN, Options};
 
@@ -17,7 +17,7 @@ pub struct Spec {
     /// The user's columns, in their order.
     pub columns: Vec<Column>,
     /// Where the texts are.
-    pub content: Content,
+    pub content: ContentMode,
     /// The model's name; default: the default model.
     pub model: Option<String>,
     /// Whether triggers on the content table keep notes; default: on, but for a view.
@@ -47,15 +47,15 @@ pub struct Column {
     pub collation: Option<String>,
 }
 
-/// Where the texts are.
+/// Where the texts are, in FTS5's terms.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Content {
-    /// The index keeps them.
+pub enum ContentMode {
+    /// The index keeps the texts.
     Own,
-    /// Nobody keeps them.
-    Nothing,
-    /// In a table or view.
-    Table {
+    /// Contentless: the index keeps a text only until it is embedded.
+    Contentless,
+    /// External content: the texts are in a table or view of the user's.
+    External {
         /// Its name.
         name: String,
         /// The column that identifies a row; default: the INTEGER PRIMARY KEY.
@@ -100,24 +100,24 @@ impl Hidden {
 
 /// What a column number of SQLite's stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ColumnRole {
     /// The rowid.
     Rowid,
     /// One of [`Spec::columns`].
-    Column(usize),
+    OfUser(usize),
     /// One of ours.
     Hidden(Hidden),
 }
 
-impl Place {
+impl ColumnRole {
     /// For a table with that many columns of the user's; `None` for a number that it has not.
     pub fn of(number: i32, columns: usize) -> Option<Self> {
         let Ok(number) = usize::try_from(number) else {
-            return (number == -1).then_some(Place::Rowid);
+            return (number == -1).then_some(ColumnRole::Rowid);
         };
         match number.checked_sub(columns) {
-            None => Some(Place::Column(number)),
-            Some(behind) => Hidden::ALL.get(behind).copied().map(Place::Hidden),
+            None => Some(ColumnRole::OfUser(number)),
+            Some(behind) => Hidden::ALL.get(behind).copied().map(ColumnRole::Hidden),
         }
     }
 }
@@ -191,7 +191,7 @@ impl Spec {
     pub fn check_index_name(&self, index_name: &str) -> Result<()> {
         let quoted = quote_name(&shown(index_name));
         let is_content =
-            matches!(&self.content, Content::Table { name, .. } if same(name, index_name));
+            matches!(&self.content, ContentMode::External { name, .. } if same(name, index_name));
         let why = if index_name.is_empty() || index_name.contains('\0') {
             "a name has at least one character, and no NUL".to_owned()
         } else if is_taken(index_name) {
@@ -229,8 +229,8 @@ impl Spec {
     }
 
     /// What a column number of SQLite's stands for.
-    pub fn place(&self, number: i32) -> Option<Place> {
-        Place::of(number, self.columns.len())
+    pub fn role(&self, number: i32) -> Option<ColumnRole> {
+        ColumnRole::of(number, self.columns.len())
     }
 
     /// The statement by which SQLite learns of the columns.
@@ -344,17 +344,18 @@ fn column(name: String, mut words: Words<'_>) -> Result<Column> {
     })
 }
 
-/// Only SQLite's own: a host without the application's could not even drop the index.
+/// SQLite's own collations. A host that lacked an application's could not even drop the index.
+const COLLATIONS: [&str; 3] = ["BINARY", "NOCASE", "RTRIM"];
+
 fn known_collation(name: &str) -> Result<String> {
-    let known = Collation::ALL.map(Collation::name);
-    match Collation::parse(name) {
-        Some(collation) => Ok(collation.name().to_owned()),
-        None => Err(Error::invalid(format!(
+    let known = COLLATIONS.into_iter().find(|known| same(known, name));
+    known.map(str::to_owned).ok_or_else(|| {
+        Error::invalid(format!(
             "unknown collation '{}'; known: {}",
             shown(name),
-            known.join(", ")
-        ))),
-    }
+            COLLATIONS.join(", ")
+        ))
+    })
 }
 
 fn is_type(word: &str) -> bool {
