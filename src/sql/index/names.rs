@@ -2,7 +2,7 @@
 
 use super::words::{Word, Words};
 use crate::error::{Error, Result};
-use crate::sql::ffi::{Connection, Output, Row, Statement, skip_blanks};
+use crate::sql::ffi::{Connection, Row, Statement, Value, skip_blanks};
 
 /// What follows `index_` in the names of the tables that DEFENSIVE hosts protect. The log is not
 /// among them: triggers write it, which DEFENSIVE would stop.
@@ -155,7 +155,7 @@ fn table(db: Connection<'_>, schema: &str, name: &str) -> Result<Option<(String,
         quoted(schema)
     );
     let mut find = Statement::prepare(db, &sql)?;
-    find.bind_output(1, &Output::Text(name.to_owned()))?;
+    find.bind(1, &Value::from(name.to_owned()))?;
     if find.step()? == Row::Done {
         return Ok(None);
     }
@@ -224,12 +224,8 @@ fn split_arguments(inside: &str) -> Vec<String> {
 }
 
 /// The text of a value, where it is text.
-pub fn text(value: &Output) -> Option<String> {
-    match value {
-        Output::Text(text) | Output::Json(text) => Some(text.clone()),
-        Output::RawText(bytes) => String::from_utf8(bytes.clone()).ok(),
-        _ => None,
-    }
+pub fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
