@@ -19,7 +19,7 @@ mod tables;
 
 use crate::VERSION;
 use crate::error::Result;
-use ffi::{Connection, Output, Statement};
+use ffi::{Connection, Statement, Value};
 
 /// Registers everything on a new connection. Touches neither model nor runtime.
 pub(crate) fn register(db: &Connection<'_>) -> Result<()> {
@@ -36,10 +36,10 @@ pub(crate) fn register(db: &Connection<'_>) -> Result<()> {
 /// Loading twice is usual (an auto-extension and a `.load`). SQLite refuses to define a function anew
 /// while a statement runs, as `SELECT load_extension(...)` does.
 fn is_registered(db: &Connection<'_>) -> bool {
-    let version = || -> Result<Output> {
+    let version = || -> Result<Value> {
         let mut statement = Statement::prepare(*db, "SELECT bge_version()")?;
         statement.step()?;
         statement.column(0)
     };
-    version() == Ok(Output::RawText(VERSION.into()))
+    version() == Ok(Value::from(VERSION))
 }

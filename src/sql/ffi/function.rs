@@ -1,12 +1,13 @@
 //! Scalar functions: how one is described, registered, called, and how its result goes back.
 //!
 //! A [`Function`] is data: name, number of arguments, flags and a plain Rust function from
-//! arguments to [`Output`]. Panics end here; errors keep their code and get the function's name.
+//! arguments to a [`Value`]. Panics end here; errors keep their code and get the function's name.
 
 use super::api::{Api, Connection, HOSTS, code, result_code, sqlite, transient};
 use super::guard::{guarded, release};
 use super::interrupt::Interrupts;
 use super::value::Value;
+use super::value_ref::ValueRef;
 use crate::error::{Error, Kind, Result};
 use sqlite_loadable::ext::{sqlite3_context, sqlite3_value};
 use std::any::Any;
@@ -26,46 +27,24 @@ impl Flags {
     pub const INNOCUOUS: Flags = Flags(0x20_0000);
     /// Only for the application itself: never from a view, a trigger or another part of a schema.
     pub const DIRECTONLY: Flags = Flags(0x8_0000);
-    /// The result may carry the JSON subtype.
+    /// A text that it gives is JSON, and SQLite's JSON functions take it as such.
     pub const JSON: Flags = Flags(0x100_0000);
 
     /// Both.
     pub const fn and(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
+
+    fn contain(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
 }
 
 /// The number of our auxiliary data that belong to the whole statement: "bge", negative.
 const STATEMENT: c_int = -0x62_6765;
 
-/// What a function gives back.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub enum Output {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    /// Text as SQLite holds it, which may not be UTF-8.
-    RawText(Vec<u8>),
-    /// Text that SQLite's JSON functions take as JSON.
-    Json(String),
-    Blob(Vec<u8>),
-}
-
-impl Output {
-    /// Bytes of a text or BLOB.
-    pub fn size(&self) -> usize {
-        match self {
-            Output::Text(text) | Output::Json(text) => text.len(),
-            Output::RawText(bytes) | Output::Blob(bytes) => bytes.len(),
-            Output::Null | Output::Integer(_) | Output::Real(_) => 0,
-        }
-    }
-}
-
 /// The body of a function.
-pub type Body = fn(&Context<'_>, Arguments<'_>) -> Result<Output>;
+pub type Body = fn(&Context<'_>, Arguments<'_>) -> Result<Value>;
 
 /// One SQL function, for one number of arguments.
 #[derive(Clone, Copy)]
@@ -131,6 +110,7 @@ unsafe extern "C" fn call<const SLOT: usize>(
 ) {
     // SAFETY: SQLite passes a context that lives until we return.
     let context = unsafe { Context::from_raw(Api::of_slot(SLOT), context) };
+    let mut flags = Flags::NONE;
     let result = guarded(|| {
         // SAFETY: the user data is the `Function` that `define` registered, alive while it is
         // called; SQLite passes `count` protected values that live until we return.
@@ -138,9 +118,14 @@ unsafe extern "C" fn call<const SLOT: usize>(
             let function = &*sqlite!(context.api, user_data(context.raw)).cast::<Function>();
             (function, Arguments::from_raw(context.api, count, arguments))
         };
+        flags = function.flags;
         (function.body)(&context, arguments).map_err(|e| name_it(e, function.name))
     });
+    let is_json = flags.contain(Flags::JSON) && matches!(result, Ok(Value::Text(_)));
     context.give(result);
+    if is_json {
+        context.mark_as_json();
+    }
 }
 
 /// An interruption reads as SQLite's own; everything else says which function it comes from.
@@ -179,9 +164,9 @@ impl<'v> Arguments<'v> {
     }
 
     /// The `n`th, from 0.
-    pub fn get(self, n: usize) -> Value<'v> {
+    pub fn get(self, n: usize) -> ValueRef<'v> {
         // SAFETY: a protected value, alive as long as `'v`.
-        unsafe { Value::from_raw(self.api, self.raw[n]) }
+        unsafe { ValueRef::from_raw(self.api, self.raw[n]) }
     }
 }
 
@@ -267,21 +252,16 @@ impl<'c> Context<'c> {
         self.set_auxiliary(STATEMENT, value);
     }
 
-    pub(super) fn give(&self, result: Result<Output>) {
+    pub(super) fn give(&self, result: Result<Value>) {
         // SAFETY: the context is alive. With `transient` SQLite copies what it is given, and the
         // 64-bit calls check it against the host's length limit.
         unsafe {
             match result {
-                Ok(Output::Null) => sqlite!(self.api, result_null(self.raw)),
-                Ok(Output::Integer(n)) => sqlite!(self.api, result_int64(self.raw, n)),
-                Ok(Output::Real(x)) => sqlite!(self.api, result_double(self.raw, x)),
-                Ok(Output::Text(text)) => self.give_text(text.as_bytes()),
-                Ok(Output::RawText(bytes)) => self.give_text(&bytes),
-                Ok(Output::Json(text)) => {
-                    self.give_text(text.as_bytes());
-                    sqlite!(self.api, result_subtype(self.raw, u32::from(b'J')));
-                }
-                Ok(Output::Blob(bytes)) => sqlite!(
+                Ok(Value::Null) => sqlite!(self.api, result_null(self.raw)),
+                Ok(Value::Integer(n)) => sqlite!(self.api, result_int64(self.raw, n)),
+                Ok(Value::Real(x)) => sqlite!(self.api, result_double(self.raw, x)),
+                Ok(Value::Text(text)) => self.give_text(&text),
+                Ok(Value::Blob(bytes)) => sqlite!(
                     self.api,
                     result_blob64(
                         self.raw,
@@ -293,6 +273,12 @@ impl<'c> Context<'c> {
                 Err(e) => self.give_error(&e),
             }
         }
+    }
+
+    /// Marks the text that was given as JSON, for SQLite's JSON functions.
+    fn mark_as_json(&self) {
+        // SAFETY: the context is alive.
+        unsafe { sqlite!(self.api, result_subtype(self.raw, u32::from(b'J'))) };
     }
 
     unsafe fn give_text(&self, text: &[u8]) {

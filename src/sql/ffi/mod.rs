@@ -7,7 +7,7 @@
 //! - [`api`]: the routines table of one host, found again from inside a callback.
 //! - [`entry`]: the symbols that `.load` looks for.
 //! - [`function`]: scalar functions: registration, results, errors, auxiliary data.
-//! - [`value`] reads arguments.
+//! - [`value`]: a value of ours; [`value_ref`]: one of SQLite's, such as an argument.
 //! - [`statement`]: nested SQL on the caller's connection.
 //! - [`vtab`]: table functions; [`stored`]: tables that are made with CREATE VIRTUAL TABLE, with
 //!   their callbacks in [`module`] and, in [`plan`], what SQLite asks them about a query. [`host`] is what both have in common.
@@ -25,14 +25,16 @@ mod plan;
 mod statement;
 mod stored;
 mod value;
+mod value_ref;
 mod vtab;
 
 pub use api::Connection;
-pub use function::{Arguments, Context, Flags, Function, Output};
+pub use function::{Arguments, Context, Flags, Function};
 pub use host::Host;
 pub use interrupt::Interrupts;
 pub use plan::{IndexInfo, Term};
 pub use statement::{Conflict, Row, Statement, Transaction, skip_blanks};
 pub use stored::{Columns, NewTable, RowCursor, StoredTable, Write};
-pub use value::{Type, Value};
+pub use value::Value;
+pub use value_ref::{Type, ValueRef};
 pub use vtab::{Call, Cursor, TableFunction};

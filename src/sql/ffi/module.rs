@@ -9,7 +9,7 @@ use super::guard::{guarded, release};
 use super::host::{Host, Table, register};
 use super::plan::IndexInfo;
 use super::stored::{Columns, NewTable, RowCursor, StoredTable, Write};
-use super::value::Value;
+use super::value_ref::ValueRef;
 use crate::error::{Error, Kind, Result};
 use sqlite_loadable::ext::{
     sqlite3, sqlite3_context, sqlite3_index_info, sqlite3_module, sqlite3_value, sqlite3_vtab,
@@ -238,9 +238,9 @@ impl<T: StoredTable> Callbacks<T> {
         };
         let api = stored.table.api();
         // SAFETY: protected values that live during the call.
-        let value = |&raw: &*mut sqlite3_value| unsafe { Value::from_raw(api, raw) };
+        let value = |&raw: &*mut sqlite3_value| unsafe { ValueRef::from_raw(api, raw) };
         let outcome = guarded(|| {
-            let values: Vec<Value<'_>> = values.iter().map(value).collect();
+            let values: Vec<ValueRef<'_>> = values.iter().map(value).collect();
             let host = stored.table.host();
             scan.inner.filter(&stored.inner, &host, &plan, &values)
         });
@@ -305,7 +305,7 @@ impl<T: StoredTable> Callbacks<T> {
         let last = host.db.last_insert_rowid();
         let outcome = guarded(|| {
             // SAFETY: protected values that live during the call.
-            let value = |n: usize| unsafe { Value::from_raw(api, values[n]) };
+            let value = |n: usize| unsafe { ValueRef::from_raw(api, values[n]) };
             // SAFETY: as for `value`.
             let columns = || unsafe { Columns::from_raw(api, &values[2..]) };
             let write = match (values.len(), value(0).is_null()) {

@@ -1,10 +1,10 @@
 //! What SQLite asks a stored table about a query (`xBestIndex`), and the answer, in safe Rust.
 
-use super::api::{Api, sqlite};
+use super::api::{Api, code, sqlite};
 use sqlite_loadable::ext::{
     sqlite3_index_info, sqlite3_index_info_sqlite3_index_constraint as Constraint,
     sqlite3_index_info_sqlite3_index_constraint_usage as Usage,
-    sqlite3_index_info_sqlite3_index_orderby as OrderBy,
+    sqlite3_index_info_sqlite3_index_orderby as OrderBy, sqlite3_value,
 };
 use std::ffi::{CStr, c_int};
 
@@ -60,6 +60,21 @@ impl<'i> IndexInfo<'i> {
             }
             CStr::from_ptr(name).to_string_lossy().into_owned()
         }
+    }
+
+    /// Whether a term's right-hand side is a literal of the statement, so that its value is known
+    /// while the statement is prepared. A parameter is none, and neither is another table's column.
+    pub fn rhs_is_literal(&mut self, term: usize) -> bool {
+        assert!(term < self.constraints().len());
+        let mut value: *mut sqlite3_value = std::ptr::null_mut();
+        // SAFETY: `term` is one of the terms; the value is not used, only asked for.
+        let rc = unsafe {
+            sqlite!(
+                self.api,
+                vtab_rhs_value(self.raw, term as c_int, &mut value)
+            )
+        };
+        rc == code::OK && !value.is_null()
     }
 
     /// Whether a term is an `IN` whose values can be had all at once.

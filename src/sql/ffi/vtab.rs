@@ -6,10 +6,11 @@
 //! argument that is there.
 
 use super::api::{Api, Connection, code, result_code, sqlite};
-use super::function::{Context, Output, name_it};
+use super::function::{Context, name_it};
 use super::guard::{guarded, release};
 use super::host::{Host, Table, register};
 use super::value::Value;
+use super::value_ref::ValueRef;
 use crate::error::{Error, Result};
 use sqlite_loadable::ext::{
     sqlite3, sqlite3_context, sqlite3_index_info,
@@ -56,19 +57,19 @@ pub trait Cursor: Send + 'static {
     ///
     /// # Errors
     /// Of the conversion.
-    fn column(&self, n: usize) -> Result<Output>;
+    fn column(&self, n: usize) -> Result<Value>;
 }
 
 /// The arguments of a call.
 pub struct Call<'c> {
     /// See [`Host`].
     pub host: Host<'c>,
-    arguments: Vec<Option<Value<'c>>>,
+    arguments: Vec<Option<ValueRef<'c>>>,
 }
 
 impl<'c> Call<'c> {
     /// The `n`th argument, if it was given.
-    pub fn argument(&self, n: usize) -> Option<Value<'c>> {
+    pub fn argument(&self, n: usize) -> Option<ValueRef<'c>> {
         self.arguments[n]
     }
 }
@@ -89,7 +90,7 @@ impl Connection<'_> {
 struct Rows<T: TableFunction> {
     base: sqlite3_vtab_cursor,
     shared: T::Shared,
-    arguments: Vec<Option<Output>>,
+    arguments: Vec<Option<Value>>,
     cursor: Option<T::Cursor>,
     rowid: i64,
     at_end: bool,
@@ -214,14 +215,14 @@ impl<T: TableFunction> Callbacks<T> {
         let take = |n: usize| {
             let present = plan & (1 << n) != 0;
             // SAFETY: a protected value that lives during the call.
-            let value = |&raw: &*mut sqlite3_value| unsafe { Value::from_raw(table.api(), raw) };
+            let value = |&raw: &*mut sqlite3_value| unsafe { ValueRef::from_raw(table.api(), raw) };
             if present {
                 given.next().map(value)
             } else {
                 None
             }
         };
-        let arguments: Vec<Option<Value<'_>>> = (0..T::ARGUMENTS.len()).map(take).collect();
+        let arguments: Vec<Option<ValueRef<'_>>> = (0..T::ARGUMENTS.len()).map(take).collect();
         rows.cursor = None;
         rows.rowid = 0;
         rows.at_end = true;
@@ -229,7 +230,7 @@ impl<T: TableFunction> Callbacks<T> {
             missing::<T>(plan)?;
             let copies = arguments
                 .iter()
-                .map(|v| v.map(Value::to_output).transpose());
+                .map(|v| v.map(ValueRef::to_value).transpose());
             rows.arguments = copies.collect::<Result<_>>()?;
             T::call(
                 &Call {
@@ -293,8 +294,8 @@ impl<T: TableFunction> Callbacks<T> {
                 .get(argument)
                 .cloned()
                 .flatten()
-                .unwrap_or(Output::Null)),
-            (None, _) => Ok(Output::Null),
+                .unwrap_or(Value::Null)),
+            (None, _) => Ok(Value::Null),
         });
         context.give(output.map_err(|e| name_it(e, T::NAME)));
         code::OK

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::sql::arguments::{mismatch, position, required_text};
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Host, Output};
+use crate::sql::ffi::{Arguments, Context, Flags, Function, Host, Value};
 use crate::sql::index::{self, Store};
 use crate::sql::statement::PerStatement;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub const FUNCTIONS: &[Function] = &[
 
 const WANTED: &str = "the name of an index, such as 'notes_bge'";
 
-fn sync(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn sync(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, WANTED)?;
     let limit = match arguments.count() {
         2 => seconds(arguments)?,
@@ -41,22 +41,22 @@ fn sync(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
         let last = store.host.db.last_insert_rowid();
         let rows = store.sync(limit);
         store.host.db.set_last_insert_rowid(last);
-        Ok(Output::Integer(rows?))
+        Ok(Value::Integer(rows?))
     })
 }
 
-fn status(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn status(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, WANTED)?;
     with_index(context, name, |store| {
-        Ok(Output::Json(store.status()?.to_string()))
+        Ok(store.status()?.to_string().into())
     })
 }
 
 fn with_index(
     context: &Context<'_>,
     name: &str,
-    work: impl FnOnce(&Store<'_>) -> Result<Output>,
-) -> Result<Output> {
+    work: impl FnOnce(&Store<'_>) -> Result<Value>,
+) -> Result<Value> {
     let of_statement = PerStatement::of(context);
     let host = Host {
         db: context.connection(),
@@ -74,10 +74,10 @@ fn with_index(
 fn seconds(arguments: Arguments<'_>) -> Result<Option<Duration>> {
     const WANTED: &str = "a number of seconds; NULL for no limit";
     let value = arguments.get(1);
-    let seconds = match value.to_output()? {
-        Output::Null => return Ok(None),
-        Output::Integer(n) => n as f64,
-        Output::Real(x) => x,
+    let seconds = match value.to_value()? {
+        Value::Null => return Ok(None),
+        Value::Integer(n) => n as f64,
+        Value::Real(x) => x,
         _ => return Err(mismatch(1, value.kind(), WANTED)),
     };
     if seconds < 0.0 {

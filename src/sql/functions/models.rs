@@ -5,7 +5,7 @@ use crate::engine::options::Options;
 use crate::engine::{self, find, report};
 use crate::error::Result;
 use crate::sql::arguments::{self, position, required_text};
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
+use crate::sql::ffi::{Arguments, Context, Flags, Function, Value};
 
 /// See the module.
 pub const FUNCTIONS: &[Function] = &[
@@ -47,7 +47,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
 ];
 
-fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, "the name that the model is to have")?;
     let source = required_text(
         arguments,
@@ -62,21 +62,21 @@ fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
         _ => Options::default(),
     };
     engine::load(name, source, &options)?;
-    Ok(Output::Text(name.to_owned()))
+    Ok(name.into())
 }
 
-fn unload(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn unload(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, "the name of a loaded model")?;
-    Ok(Output::Integer(i64::from(engine::unload(name))))
+    Ok(Value::Integer(i64::from(engine::unload(name))))
 }
 
-fn info(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn info(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let default = engine::default_model_name();
     let name = arguments::model_name(arguments, 0)?.unwrap_or(&default);
     find::check_name(name)?;
-    Ok(Output::Json(report::report(name).to_string()))
+    Ok(report::report(name).to_string().into())
 }
 
-fn version(_: &Context<'_>, _: Arguments<'_>) -> Result<Output> {
-    Ok(Output::Text(VERSION.to_owned()))
+fn version(_: &Context<'_>, _: Arguments<'_>) -> Result<Value> {
+    Ok(VERSION.into())
 }

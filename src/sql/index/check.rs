@@ -7,7 +7,7 @@ use super::names::quoted;
 use super::store::{Settings, Store, corrupt};
 use super::text::Joined;
 use crate::error::{Error, Result};
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 use std::collections::HashMap;
 
 /// Faults that are named; the rest is counted.
@@ -71,7 +71,7 @@ impl Store<'_> {
             "SELECT id FROM {rows} WHERE problem IS NULL AND length(hash) = 16 AND hash <> ?1 \
              AND id NOT IN (SELECT row FROM {passages} WHERE row IS NOT NULL) LIMIT 1000",
         )?;
-        read.bind_output(1, &Output::Blob(Joined::Nothing.hash()))?;
+        read.bind(1, &Value::Blob(Joined::Nothing.hash()))?;
         while read.step()? == Row::Ready {
             faults.add(format!(
                 "row {} has no vector",
@@ -105,8 +105,8 @@ impl Store<'_> {
             };
             let span = (read.column(2)?, read.column(3)?);
             let fits = match span {
-                (Output::Integer(start), Output::Integer(stop)) => 0 <= start && start <= stop,
-                span => span == (Output::Null, Output::Null),
+                (Value::Integer(start), Value::Integer(stop)) => 0 <= start && start <= stop,
+                span => span == (Value::Null, Value::Null),
             };
             if !fits {
                 faults.add(format!("the place in the text of slot {slot} is no place"));
@@ -151,7 +151,7 @@ impl Store<'_> {
             self.host.interrupts.check()?;
             let mut read =
                 self.sql("SELECT live, codes, used, stamp FROM {codes} WHERE chunk = ?1")?;
-            read.bind_output(1, &Output::Integer(number))?;
+            read.bind(1, &Value::Integer(number))?;
             if read.step()? == Row::Done {
                 faults.add(format!("chunk {number} of the codes is missing"));
                 continue;
@@ -191,7 +191,7 @@ impl Store<'_> {
                 }
             }
         }
-        if self.get("free")? != Output::Integer(free) {
+        if self.get("free")? != Value::Integer(free) {
             faults.add(format!(
                 "{free} slots are free, but not so many are counted"
             ));
@@ -201,7 +201,7 @@ impl Store<'_> {
 
     /// Stamps, by which codes are found in memory, and what their bounds are made with.
     fn check_code_settings(&self, faults: &mut Faults) -> Result<()> {
-        if !matches!(self.get("stamp")?, Output::Integer(_)) {
+        if !matches!(self.get("stamp")?, Value::Integer(_)) {
             faults.add("the stamp of the codes is missing".to_owned());
         }
         let twice = "SELECT count(*) - count(DISTINCT stamp) FROM {codes} WHERE stamp IS NOT NULL";
@@ -217,7 +217,7 @@ impl Store<'_> {
     fn vectors_from(&self, first: i64) -> Result<HashMap<i64, Vec<u8>>> {
         let mut read =
             self.sql("SELECT slot, vector FROM {passages} WHERE slot >= ?1 LIMIT 1024")?;
-        read.bind_output(1, &Output::Integer(first))?;
+        read.bind(1, &Value::Integer(first))?;
         let mut vectors = HashMap::new();
         while read.step()? == Row::Ready {
             let stored = read.blob(1)?.unwrap_or_default().to_vec();
@@ -309,10 +309,10 @@ fn words(error: &Error) -> String {
     said.unwrap_or(message).to_owned()
 }
 
-fn shown(value: &Output) -> String {
+fn shown(value: &Value) -> String {
     match value {
-        Output::Integer(n) => n.to_string(),
-        Output::Null => "NULL".to_owned(),
+        Value::Integer(n) => n.to_string(),
+        Value::Null => "NULL".to_owned(),
         _ => "(no integer)".to_owned(),
     }
 }

@@ -11,7 +11,7 @@
 
 use super::store::{Store, corrupt};
 use crate::error::{Error, Result};
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 use crate::vector::codes::{Coder, DEFAULT_Z};
 use crate::vector::storage::{Rescorer, Storage};
 use crate::vector::{Vector, blob};
@@ -137,7 +137,7 @@ fn proven_z(coder: &Coder, sample: &[f32]) -> Result<f32> {
 /// What writing a vector must know of the index; true until something is written.
 pub struct Room {
     /// The setting.
-    pub dims: Output,
+    pub dims: Value,
     /// Whether coded chunks have free slots.
     has_holes: bool,
     /// The slot behind all others; `None` where no number is left.
@@ -175,8 +175,8 @@ impl Store<'_> {
     /// What SQLite says; damage.
     pub fn coder(&self) -> Result<Option<Coder>> {
         let (centroid, seed) = match (self.get("centroid")?, self.get("seed")?) {
-            (Output::Null, Output::Null) => return Ok(None),
-            (Output::Blob(centroid), Output::Integer(seed)) => (centroid, seed.cast_unsigned()),
+            (Value::Null, Value::Null) => return Ok(None),
+            (Value::Blob(centroid), Value::Integer(seed)) => (centroid, seed.cast_unsigned()),
             _ => return Err(corrupt("the codes' parameters are of wrong types")),
         };
         let dims = self
@@ -295,7 +295,7 @@ impl Store<'_> {
     ) -> Result<()> {
         let number = slot.div_euclid(CHUNK as i64);
         let mut find = self.sql("SELECT live, codes FROM {codes} WHERE chunk = ?1")?;
-        find.bind_output(1, &Output::Integer(number))?;
+        find.bind(1, &Value::Integer(number))?;
         let mut chunk = match find.step()? {
             Row::Ready => Chunk::read(number, find.blob(0)?, find.blob(1)?, coder.code_bytes())?,
             Row::Done => {
@@ -316,13 +316,13 @@ impl Store<'_> {
         let update =
             "UPDATE {codes} SET stamp = ?2, used = ?3, live = ?4, codes = ?5 WHERE chunk = ?1";
         let mut put = self.sql(update)?;
-        put.bind_output(1, &Output::Integer(number))?;
-        put.bind_output(2, &Output::Integer(fresh_stamp()?))?;
-        put.bind_output(3, &Output::Integer(chunk.used()))?;
+        put.bind(1, &Value::Integer(number))?;
+        put.bind(2, &Value::Integer(fresh_stamp()?))?;
+        put.bind(3, &Value::Integer(chunk.used()))?;
         put.bind_bytes(4, &chunk.live)?;
         put.bind_bytes(5, &chunk.codes)?;
         put.run()?;
-        self.set("stamp", Output::Integer(fresh_stamp()?))
+        self.set("stamp", Value::Integer(fresh_stamp()?))
     }
 
     fn add_free(&self, more: i64) -> Result<()> {
@@ -330,10 +330,10 @@ impl Store<'_> {
             return Ok(());
         }
         let free = match self.get("free")? {
-            Output::Integer(free) => free,
+            Value::Integer(free) => free,
             _ => 0,
         };
-        self.set("free", Output::Integer((free + more).max(0)))
+        self.set("free", Value::Integer((free + more).max(0)))
     }
 
     /// Codes whole chunks from the vectors: slots `start..end`.
@@ -345,8 +345,8 @@ impl Store<'_> {
             let mut chunk = Chunk::empty(coder);
             let mut read =
                 self.sql("SELECT slot, vector FROM {passages} WHERE slot >= ?1 AND slot < ?2")?;
-            read.bind_output(1, &Output::Integer(first))?;
-            read.bind_output(2, &Output::Integer(first + CHUNK as i64))?;
+            read.bind(1, &Value::Integer(first))?;
+            read.bind(2, &Value::Integer(first + CHUNK as i64))?;
             while read.step()? == Row::Ready {
                 let place = (read.integer(0).unwrap_or(first) - first) as usize;
                 let vector = self.decoded(read.blob(1)?.unwrap_or_default(), coder.dims())?;
@@ -355,7 +355,7 @@ impl Store<'_> {
             }
             drop(read);
             let put = "REPLACE INTO {codes}(chunk, stamp, used, live, codes) VALUES (?1, NULL, 0, NULL, NULL)";
-            self.sql(put)?.with(&[Output::Integer(number)])?.run()?;
+            self.sql(put)?.with(&[Value::Integer(number)])?.run()?;
             self.write_chunk(number, &chunk)?;
             self.add_free(CHUNK as i64 - chunk.used())?;
         }
@@ -374,9 +374,9 @@ impl Store<'_> {
         let seed = fresh_stamp()?;
         let sample = self.sample(dims)?;
         let coder = Coder::fit(sample.chunks_exact(dims), dims, seed.cast_unsigned())?;
-        self.set("centroid", Output::Blob(blob::from_f32(coder.centroid())))?;
-        self.set("seed", Output::Integer(seed))?;
-        self.set("free", Output::Integer(0))?;
+        self.set("centroid", Value::Blob(blob::from_f32(coder.centroid())))?;
+        self.set("seed", Value::Integer(seed))?;
+        self.set("free", Value::Integer(0))?;
         self.sql("DELETE FROM {codes}")?.run()?;
         let last = self
             .sql("SELECT max(slot) FROM {passages}")?
@@ -393,8 +393,8 @@ impl Store<'_> {
         let end = (last.unwrap_or(-1) + 1) / CHUNK as i64 * CHUNK as i64;
         self.code_tail(&coder, 0, end)?;
         let z = proven_z(&coder, &sample)?;
-        self.set("z", Output::Real(f64::from(z)))?;
-        self.set("stamp", Output::Integer(fresh_stamp()?))
+        self.set("z", Value::Real(f64::from(z)))?;
+        self.set("stamp", Value::Integer(fresh_stamp()?))
     }
 
     /// Standard errors between an estimate and its bound in this index.
@@ -403,8 +403,8 @@ impl Store<'_> {
     /// What SQLite says.
     pub fn z(&self) -> Result<f32> {
         match self.get("z")? {
-            Output::Null => Ok(DEFAULT_Z),
-            Output::Real(z) if z.is_finite() && z >= f64::from(DEFAULT_Z) => Ok(z as f32),
+            Value::Null => Ok(DEFAULT_Z),
+            Value::Real(z) if z.is_finite() && z >= f64::from(DEFAULT_Z) => Ok(z as f32),
             // A smaller one would lose rows.
             other => Err(corrupt(format_args!("z is {other:?}"))),
         }
@@ -425,8 +425,8 @@ impl Store<'_> {
             .unwrap_or(0);
         let step = (count / SAMPLE).max(1);
         let mut read = self.sql("SELECT vector FROM {passages} WHERE slot % ?1 = 0 LIMIT ?2")?;
-        read.bind_output(1, &Output::Integer(step))?;
-        read.bind_output(2, &Output::Integer(SAMPLE))?;
+        read.bind(1, &Value::Integer(step))?;
+        read.bind(2, &Value::Integer(SAMPLE))?;
         let mut sample = Vec::new();
         while read.step()? == Row::Ready {
             sample.append(&mut self.decoded(read.blob(0)?.unwrap_or_default(), dims)?);
@@ -440,8 +440,8 @@ impl Store<'_> {
     /// What SQLite says; an interruption.
     pub fn close_holes(&self) -> Result<()> {
         self.sql("DELETE FROM {codes}")?.run()?;
-        self.set("free", Output::Integer(0))?;
-        self.set("stamp", Output::Integer(fresh_stamp()?))?;
+        self.set("free", Value::Integer(0))?;
+        self.set("stamp", Value::Integer(fresh_stamp()?))?;
         let count = self
             .sql("SELECT count(*) FROM {passages}")?
             .integer_of_first()?
@@ -461,7 +461,7 @@ impl Store<'_> {
             let Some(hole) = holes.next() else { break };
             let moved = self.sql("UPDATE {passages} SET slot = ?2 WHERE slot = ?1")?;
             moved
-                .with(&[Output::Integer(slot), Output::Integer(hole)])?
+                .with(&[Value::Integer(slot), Value::Integer(hole)])?
                 .run()?;
         }
         Ok(())

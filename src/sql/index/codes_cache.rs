@@ -9,7 +9,7 @@ use super::code_store::{CHUNK, Chunk};
 use super::store::{Store, corrupt};
 use crate::engine::native::PerProcess;
 use crate::error::Result;
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 use crate::vector::codes::{Coder, Query};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -67,7 +67,7 @@ impl Store<'_> {
     /// # Errors
     /// What SQLite says; damage.
     pub fn code_list(&self) -> Result<Option<Arc<List>>> {
-        let Output::Integer(stamp) = self.get("stamp")? else {
+        let Value::Integer(stamp) = self.get("stamp")? else {
             return Ok(None);
         };
         if let Some(list) = CODES.get().lists.get(&stamp) {
@@ -135,7 +135,7 @@ impl Store<'_> {
             return Ok(chunk);
         }
         let mut read = self.sql("SELECT live, codes FROM {codes} WHERE chunk = ?1")?;
-        read.bind_output(1, &Output::Integer(number))?;
+        read.bind(1, &Value::Integer(number))?;
         if read.step()? == Row::Done {
             return Err(corrupt(format_args!(
                 "chunk {number} of the codes is missing"

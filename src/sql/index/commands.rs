@@ -10,7 +10,7 @@ use super::names::text;
 use super::store::{FORMAT, Store};
 use super::text::Joined;
 use crate::error::{Error, Result};
-use crate::sql::ffi::Output;
+use crate::sql::ffi::Value;
 
 const KNOWN: &str = "rebuild, sync, optimize, integrity-check";
 
@@ -19,7 +19,7 @@ impl Store<'_> {
     ///
     /// # Errors
     /// An unknown command; whatever goes wrong in it; what `integrity-check` finds.
-    pub fn command(&self, command: &Output) -> Result<()> {
+    pub fn command(&self, command: &Value) -> Result<()> {
         let name = text(command);
         match name.as_deref() {
             Some("rebuild") => self.rebuild(),
@@ -44,11 +44,11 @@ impl Store<'_> {
         self.refuse_without_texts()?;
         self.refuse_newer_format()?;
         let generation = match self.get("generation") {
-            Ok(Output::Integer(n)) => n.wrapping_add(1),
+            Ok(Value::Integer(n)) => n.wrapping_add(1),
             _ => fresh_stamp()?.abs() / 2,
         };
         let remembered = ["content", "key", "columns", "triggers"];
-        let remembered = remembered.map(|key| (key, self.get(key).unwrap_or(Output::Null)));
+        let remembered = remembered.map(|key| (key, self.get(key).unwrap_or(Value::Null)));
         let content = self.content();
         self.refuse_taken_names(content.as_ref().ok())?;
         self.drop_triggers()?;
@@ -58,7 +58,7 @@ impl Store<'_> {
             self.drop_triggers()?;
         }
         self.empty_tables()?;
-        self.set("generation", Output::Integer(generation))?;
+        self.set("generation", Value::Integer(generation))?;
         if self.keeps_text() {
             return Ok(());
         }
@@ -67,7 +67,7 @@ impl Store<'_> {
                 self.set("triggers", remembered[3].1.clone())?;
                 self.remember_content(&content.named)?;
                 if content.noting != Noting::Off {
-                    self.set("triggers", Output::Integer(1))?;
+                    self.set("triggers", Value::Integer(1))?;
                     self.create_triggers(&content.named)?;
                 }
                 Ok(())
@@ -88,7 +88,7 @@ impl Store<'_> {
     /// A newer version's tables are not ours to fill; damage is.
     fn refuse_newer_format(&self) -> Result<()> {
         match self.get("format") {
-            Ok(Output::Integer(format)) if format > FORMAT => self.check_format(),
+            Ok(Value::Integer(format)) if format > FORMAT => self.check_format(),
             _ => Ok(()),
         }
     }
@@ -123,7 +123,7 @@ impl Store<'_> {
         self.sql(
             "SELECT count(*) FROM {rows} WHERE hash = ?1 AND id IN (SELECT row FROM {passages})",
         )?
-        .with(&[Output::Blob(Joined::Nothing.hash())])?
+        .with(&[Value::Blob(Joined::Nothing.hash())])?
         .integer_of_first()
     }
 

@@ -4,7 +4,7 @@
 //! would have in SQLite, or be left to SQLite. [`Comparison`] also knows the cases that nobody can
 //! decide here, since they depend on how the operand was written.
 
-use crate::sql::ffi::Output;
+use crate::sql::ffi::Value;
 use std::cmp::Ordering;
 
 /// What a column makes of the values that are stored into it or compared with it.
@@ -40,14 +40,14 @@ pub fn affinity_of(declared: &str) -> Affinity {
 }
 
 /// What is stored when `value` is put into a column of that affinity.
-pub fn apply(affinity: Affinity, value: Output) -> Output {
+pub fn apply(affinity: Affinity, value: Value) -> Value {
     match (affinity, value) {
-        (Affinity::Text, Output::Integer(n)) => Output::Text(n.to_string()),
-        (Affinity::Text, Output::Real(x)) => Output::Text(real_text(x)),
+        (Affinity::Text, Value::Integer(n)) => Value::from(n.to_string()),
+        (Affinity::Text, Value::Real(x)) => Value::from(real_text(x)),
         (Affinity::Blob | Affinity::Text, value) => value,
         (Affinity::Numeric | Affinity::Integer, value) => numeric(value),
         (Affinity::Real, value) => match numeric(value) {
-            Output::Integer(n) => Output::Real(n as f64),
+            Value::Integer(n) => Value::Real(n as f64),
             other => other,
         },
     }
@@ -55,7 +55,7 @@ pub fn apply(affinity: Affinity, value: Output) -> Output {
 
 /// What an operand without affinity of its own (a literal, a parameter) becomes when it is
 /// compared with a column of that affinity.
-pub fn coerce(affinity: Affinity, value: Output) -> Output {
+pub fn coerce(affinity: Affinity, value: Value) -> Value {
     match affinity {
         Affinity::Blob => value,
         Affinity::Text => apply(affinity, value),
@@ -67,22 +67,22 @@ pub fn coerce(affinity: Affinity, value: Output) -> Output {
 }
 
 /// A number where the value is one or is written like one; whole reals become integers.
-fn numeric(value: Output) -> Output {
+fn numeric(value: Value) -> Value {
     let found = match &value {
-        Output::Real(x) => whole(*x),
+        Value::Real(x) => whole(*x),
         other => text_of(other).and_then(number),
     };
     found.unwrap_or(value)
 }
 
 /// The integer that a real is, but for the two at the ends, as in SQLite.
-fn whole(x: f64) -> Option<Output> {
+fn whole(x: f64) -> Option<Value> {
     let n = x as i64; // saturates
-    (n as f64 == x && n > i64::MIN && n < i64::MAX).then_some(Output::Integer(n))
+    (n as f64 == x && n > i64::MIN && n < i64::MAX).then_some(Value::Integer(n))
 }
 
 /// Blanks, a sign, digits with a point somewhere, an exponent, blanks: nothing else is a number.
-fn number(text: &[u8]) -> Option<Output> {
+fn number(text: &[u8]) -> Option<Value> {
     let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r');
     let start = text.iter().position(|b| !blank(b))?;
     let end = text.iter().rposition(|b| !blank(b))? + 1;
@@ -103,10 +103,10 @@ fn number(text: &[u8]) -> Option<Output> {
         return None;
     }
     if let Ok(n) = text.parse::<i64>() {
-        return Some(Output::Integer(n));
+        return Some(Value::Integer(n));
     }
     let x: f64 = text.parse().ok()?;
-    Some(whole(x).unwrap_or(Output::Real(x)))
+    Some(whole(x).unwrap_or(Value::Real(x)))
 }
 
 /// A real as SQLite writes it: `%!.15g`. Where the 16th digit is a last 5, SQLite may round the other
@@ -197,30 +197,26 @@ fn trimmed(text: &[u8]) -> &[u8] {
     &text[..end]
 }
 
-fn text_of(value: &Output) -> Option<&[u8]> {
-    match value {
-        Output::Text(text) | Output::Json(text) => Some(text.as_bytes()),
-        Output::RawText(bytes) => Some(bytes),
-        Output::Null | Output::Integer(_) | Output::Real(_) | Output::Blob(_) => None,
-    }
+fn text_of(value: &Value) -> Option<&[u8]> {
+    value.as_text()
 }
 
 /// How two values stand to each other; `None` where one is NULL. No affinity is applied.
-pub fn compare(a: &Output, b: &Output, collation: Collation) -> Option<Ordering> {
-    let class = |value: &Output| match value {
-        Output::Null => None,
-        Output::Integer(_) => Some(0),
-        Output::Real(x) => (!x.is_nan()).then_some(0), // SQLite makes NULL of it
-        Output::Text(_) | Output::RawText(_) | Output::Json(_) => Some(1),
-        Output::Blob(_) => Some(2),
+pub fn compare(a: &Value, b: &Value, collation: Collation) -> Option<Ordering> {
+    let class = |value: &Value| match value {
+        Value::Null => None,
+        Value::Integer(_) => Some(0),
+        Value::Real(x) => (!x.is_nan()).then_some(0), // SQLite makes NULL of it
+        Value::Text(_) => Some(1),
+        Value::Blob(_) => Some(2),
     };
     let (left, right) = (class(a)?, class(b)?);
     Some(match (a, b) {
-        (Output::Integer(x), Output::Integer(y)) => x.cmp(y),
-        (Output::Real(x), Output::Real(y)) => x.partial_cmp(y)?,
-        (Output::Integer(x), Output::Real(y)) => integer_to_real(*x, *y),
-        (Output::Real(x), Output::Integer(y)) => integer_to_real(*y, *x).reverse(),
-        (Output::Blob(x), Output::Blob(y)) => x.cmp(y),
+        (Value::Integer(x), Value::Integer(y)) => x.cmp(y),
+        (Value::Real(x), Value::Real(y)) => x.partial_cmp(y)?,
+        (Value::Integer(x), Value::Real(y)) => integer_to_real(*x, *y),
+        (Value::Real(x), Value::Integer(y)) => integer_to_real(*y, *x).reverse(),
+        (Value::Blob(x), Value::Blob(y)) => x.cmp(y),
         _ => match (text_of(a), text_of(b)) {
             (Some(x), Some(y)) => collation.compare(x, y),
             _ => left.cmp(&right),
@@ -283,8 +279,8 @@ pub struct Comparison {
     operator: Operator,
     collation: Collation,
     affinity: Affinity,
-    raw: Output,
-    coerced: Output,
+    raw: Value,
+    coerced: Value,
 }
 
 impl Comparison {
@@ -292,7 +288,7 @@ impl Comparison {
     pub fn new(
         affinity: Affinity,
         operator: Operator,
-        operand: Output,
+        operand: Value,
         collation: Collation,
     ) -> Self {
         Comparison {
@@ -305,14 +301,14 @@ impl Comparison {
     }
 
     /// What the column must be equal to, where that is the comparison.
-    pub fn equals(&self) -> Option<&Output> {
+    pub fn equals(&self) -> Option<&Value> {
         (self.operator == Operator::Eq).then_some(&self.raw)
     }
 
     /// Whether SQLite keeps a row with this stored value. `None`: that depends on what SQLite does
     /// not tell, see [`Self::keeps_with`], or on the collation of `<>`: for that it says BINARY,
     /// whatever it is *(tried on 3.38 to 3.51)*.
-    pub fn keeps(&self, stored: &Output) -> Option<bool> {
+    pub fn keeps(&self, stored: &Value) -> Option<bool> {
         if self.operator != Operator::Ne {
             return self.keeps_with(stored, self.collation);
         }
@@ -322,13 +318,13 @@ impl Comparison {
 
     /// `None`: it depends on whether the operand has an affinity (`code = 7` compares texts,
     /// `code = other.number` numbers). That is so only for a stored text and a number as operand.
-    fn keeps_with(&self, stored: &Output, collation: Collation) -> Option<bool> {
-        let holds = |stored: &Output, operand: &Output| {
+    fn keeps_with(&self, stored: &Value, collation: Collation) -> Option<bool> {
+        let holds = |stored: &Value, operand: &Value| {
             let ordering = compare(stored, operand, collation);
             self.operator.holds(ordering)
         };
         let as_literal = holds(stored, &self.coerced);
-        let number = matches!(self.raw, Output::Integer(_) | Output::Real(_));
+        let number = matches!(self.raw, Value::Integer(_) | Value::Real(_));
         let converts = matches!(self.affinity, Affinity::Text | Affinity::Blob);
         let Some(text) = text_of(stored).filter(|_| number && converts) else {
             return Some(as_literal);
@@ -341,14 +337,14 @@ impl Comparison {
     }
 }
 
-fn number_or(text: &[u8], value: &Output, then: impl Fn(&Output) -> bool) -> bool {
+fn number_or(text: &[u8], value: &Value, then: impl Fn(&Value) -> bool) -> bool {
     number(text).map_or_else(|| then(value), |number| then(&number))
 }
 
 /// A real with more than 15 digits is cut and rounded by some versions of SQLite, not by others.
-fn same_in_every_version(value: &Output) -> bool {
+fn same_in_every_version(value: &Value) -> bool {
     match value {
-        Output::Real(x) => real_text(*x).parse() == Ok(*x),
+        Value::Real(x) => real_text(*x).parse() == Ok(*x),
         _ => true,
     }
 }

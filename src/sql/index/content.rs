@@ -11,7 +11,7 @@ use super::store::{Scanned, Store};
 use super::text::{Joined, join};
 use super::triggers::Named;
 use crate::error::{Error, Result};
-use crate::sql::ffi::{Output, Row, Statement};
+use crate::sql::ffi::{Row, Statement, Value};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 
@@ -56,7 +56,7 @@ pub struct Present {
     /// Its key.
     pub id: i64,
     /// Its values, one for each column of the index.
-    pub values: Vec<Output>,
+    pub values: Vec<Value>,
     /// What is to be embedded; `None` where a text is no longer kept, so that nothing changes.
     pub joined: Option<Joined>,
 }
@@ -68,7 +68,7 @@ impl Store<'_> {
     /// No such table or column, no key that is fit.
     pub fn declare_content(&self) -> Result<()> {
         let Declared::Table { name, key } = &self.index.spec.content else {
-            return self.set("scan", Output::Text("all".to_owned()));
+            return self.set("scan", Value::from("all"));
         };
         let (table, kind) = self.table_kind(name)?;
         let columns = self.columns_of(&table)?;
@@ -103,7 +103,7 @@ impl Store<'_> {
             columns: named,
         };
         self.remember_content(&named)?;
-        self.set("triggers", Output::Integer(i64::from(triggers)))?;
+        self.set("triggers", Value::Integer(i64::from(triggers)))?;
         if triggers {
             self.create_triggers(&named)?;
             // Of an empty table, from now on every row has a note: there is nothing to scan.
@@ -121,10 +121,10 @@ impl Store<'_> {
     /// # Errors
     /// What SQLite says.
     pub fn remember_content(&self, named: &Named) -> Result<()> {
-        self.set("content", Output::Text(named.table.clone()))?;
-        self.set("key", Output::Text(named.key.clone()))?;
+        self.set("content", Value::from(named.table.clone()))?;
+        self.set("key", Value::from(named.key.clone()))?;
         let columns = Json::from(named.columns.clone()).to_string();
-        self.set("columns", Output::Text(columns))
+        self.set("columns", Value::from(columns))
     }
 
     /// The content as it is called now.
@@ -140,7 +140,7 @@ impl Store<'_> {
                 named: self.own_names(),
             });
         }
-        let wanted = self.get("triggers")? != Output::Integer(0);
+        let wanted = self.get("triggers")? != Value::Integer(0);
         let found = if wanted { self.read_triggers()? } else { None };
         let noting = match (wanted, &found) {
             (false, _) => Noting::Off,
@@ -219,7 +219,7 @@ impl Store<'_> {
                 names.schema_table()
             )
         })?;
-        find.bind_output(1, &Output::Text(name.to_owned()))?;
+        find.bind(1, &Value::from(name))?;
         if find.step()? == Row::Done {
             return Err(Error::invalid(format!(
                 "there is no table or view '{name}' in schema '{}', where content of '{}' is to be; \
@@ -239,8 +239,8 @@ impl Store<'_> {
         let mut list = self.index.statements.get(self.host, "columns", || {
             "SELECT name, type, pk FROM pragma_table_xinfo(?1, ?2)".to_owned()
         })?;
-        list.bind_output(1, &Output::Text(table.to_owned()))?;
-        list.bind_output(2, &Output::Text(self.index.names.schema.clone()))?;
+        list.bind(1, &Value::from(table))?;
+        list.bind(2, &Value::from(self.index.names.schema.clone()))?;
         let mut columns = Vec::new();
         while list.step()? == Row::Ready {
             columns.push(ColumnOf {
@@ -336,8 +336,8 @@ impl Store<'_> {
              WHERE l.\"unique\" GROUP BY l.seq"
                 .to_owned()
         })?;
-        list.bind_output(1, &Output::Text(table.to_owned()))?;
-        list.bind_output(2, &Output::Text(self.index.names.schema.clone()))?;
+        list.bind(1, &Value::from(table))?;
+        list.bind(2, &Value::from(self.index.names.schema.clone()))?;
         let mut indexes = Vec::new();
         while list.step()? == Row::Ready {
             let total_of_one = list.integer(1) == Some(1);
@@ -396,14 +396,14 @@ impl Store<'_> {
             [] => return Ok(Vec::new()),
             [id] => {
                 let mut read = self.plain_sql(&format!("{from} WHERE {key} = ?1"))?;
-                read.bind_output(1, &Output::Integer(*id))?;
+                read.bind(1, &Value::Integer(*id))?;
                 read
             }
             ids => {
                 let list = Json::from(ids).to_string();
                 let list_of = "(SELECT value FROM json_each(?1))";
                 let mut read = self.plain_sql(&format!("{from} WHERE {key} IN {list_of}"))?;
-                read.bind_output(1, &Output::Text(list))?;
+                read.bind(1, &Value::from(list))?;
                 read
             }
         };
@@ -438,14 +438,14 @@ impl Store<'_> {
             true => read.column(n + 1),
             false => Ok(apply(column.affinity, read.column(n + 1)?)),
         });
-        let values: Vec<Output> = values.collect::<Result<_>>()?;
+        let values: Vec<Value> = values.collect::<Result<_>>()?;
         let kept = content.kind != Kind::Nothing || read.integer(values.len() + 1).is_some();
         let joined = kept.then(|| self.join(&values));
         Ok(Some(Present { id, values, joined }))
     }
 
     /// What of these values is embedded.
-    pub fn join(&self, values: &[Output]) -> Joined {
+    pub fn join(&self, values: &[Value]) -> Joined {
         let columns = self.index.spec.columns.iter().zip(values);
         join(
             columns
@@ -455,7 +455,7 @@ impl Store<'_> {
     }
 
     /// The UNINDEXED values among all.
-    pub fn others_of(&self, values: &[Output]) -> Vec<Output> {
+    pub fn others_of(&self, values: &[Value]) -> Vec<Value> {
         self.others().map(|(n, _)| values[n].clone()).collect()
     }
 }

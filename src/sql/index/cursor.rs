@@ -11,7 +11,7 @@ use super::table::Table;
 use super::text::slice;
 use crate::engine::{Role, SharedEmbedder};
 use crate::error::{Error, Kind as ErrorKind, Result};
-use crate::sql::ffi::{Host, Output, Row, RowCursor, Statement, Value};
+use crate::sql::ffi::{Host, Row, RowCursor, Statement, Value, ValueRef};
 use crate::vector::{Vector, blob};
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ const BATCH: usize = 64;
 pub struct Cursor {
     source: Source,
     /// What was searched for, as it was given.
-    query: Option<Output>,
+    query: Option<Value>,
     /// How many rows were asked for, and how many are still to come.
     k: Option<usize>,
     left: usize,
@@ -43,7 +43,7 @@ enum Source {
 
 /// The values of a plan, sorted.
 struct Inputs {
-    query: Output,
+    query: Value,
     k: Option<usize>,
     filters: Filters,
 }
@@ -65,7 +65,7 @@ impl Cursor {
                 self.source = Source::Scan(statement, inputs.filters);
             }
             Access::Search => {
-                if inputs.query == Output::Null {
+                if inputs.query == Value::Null {
                     return Ok(());
                 }
                 self.k = inputs.k;
@@ -142,17 +142,17 @@ impl Cursor {
         Ok(())
     }
 
-    fn hidden(&self, store: &Store<'_>, hidden: Hidden) -> Result<Output> {
+    fn hidden(&self, store: &Store<'_>, hidden: Hidden) -> Result<Value> {
         let Some((present, found)) = &self.row else {
-            return Ok(Output::Null);
+            return Ok(Value::Null);
         };
         let number =
-            |of: fn(&Found) -> f64| found.as_ref().map_or(Output::Null, |f| Output::Real(of(f)));
+            |of: fn(&Found) -> f64| found.as_ref().map_or(Value::Null, |f| Value::Real(of(f)));
         match hidden {
-            Hidden::Query => Ok(self.query.clone().unwrap_or(Output::Null)),
+            Hidden::Query => Ok(self.query.clone().unwrap_or(Value::Null)),
             Hidden::K => match (self.k, found) {
-                (Some(k), _) => Ok(Output::Integer(k as i64)),
-                (None, None) => Ok(Output::Null),
+                (Some(k), _) => Ok(Value::Integer(k as i64)),
+                (None, None) => Ok(Value::Null),
                 (None, Some(_)) => Err(Error::invalid(
                     "k is read, but was not given in a way that the index can use; write k = a \
                      number, or LIMIT",
@@ -178,9 +178,9 @@ impl Cursor {
         store: &Store<'_>,
         present: &Present,
         found: Option<&Found>,
-    ) -> Result<Output> {
+    ) -> Result<Value> {
         let Some(joined) = &present.joined else {
-            return Ok(Output::Null);
+            return Ok(Value::Null);
         };
         let span = match found.map(|found| found.place) {
             None => None,
@@ -190,10 +190,10 @@ impl Cursor {
                     .row(present.id)?
                     .is_none_or(|row| row.hash != joined.hash())
                 {
-                    return Ok(Output::Null);
+                    return Ok(Value::Null);
                 }
                 let mut read = store.sql("SELECT start, stop FROM {passages} WHERE slot = ?1")?;
-                read.bind_output(1, &Output::Integer(slot))?;
+                read.bind(1, &Value::Integer(slot))?;
                 match read.step()? {
                     Row::Ready => read.integer(0).zip(read.integer(1)),
                     Row::Done => None,
@@ -202,7 +202,7 @@ impl Cursor {
         };
         let text = joined.text().zip(span);
         let passage = text.and_then(|(text, (start, stop))| slice(&text.whole, start, stop));
-        Ok(passage.map_or(Output::Null, |passage| Output::Text(passage.to_owned())))
+        Ok(passage.map_or(Value::Null, Value::from))
     }
 
     /// The vector of the best passage; of the first one where nothing was searched for.
@@ -211,30 +211,30 @@ impl Cursor {
         store: &Store<'_>,
         present: &Present,
         found: Option<&Found>,
-    ) -> Result<Output> {
+    ) -> Result<Value> {
         let slot = match found.map(|found| found.place) {
             Some(Place::Fresh(n)) => {
                 let fresh = self.fresh(n).map(|fresh| fresh.stored.clone());
-                return fresh.map_or(Ok(Output::Null), |stored| as_f32(store, &stored));
+                return fresh.map_or(Ok(Value::Null), |stored| as_f32(store, &stored));
             }
             Some(Place::Slot(slot)) => Some(slot),
             None => store.slots(present.id)?.first().copied(),
         };
         let Some(slot) = slot else {
-            return Ok(Output::Null);
+            return Ok(Value::Null);
         };
         let mut read = store.sql("SELECT vector FROM {passages} WHERE slot = ?1")?;
-        read.bind_output(1, &Output::Integer(slot))?;
+        read.bind(1, &Value::Integer(slot))?;
         match read.step()? {
             Row::Ready => as_f32(store, read.blob(0)?.unwrap_or_default()),
-            Row::Done => Ok(Output::Null),
+            Row::Done => Ok(Value::Null),
         }
     }
 }
 
-fn as_f32(store: &Store<'_>, stored: &[u8]) -> Result<Output> {
+fn as_f32(store: &Store<'_>, stored: &[u8]) -> Result<Value> {
     let dims = match store.get("dims")? {
-        Output::Integer(dims) => usize::try_from(dims).unwrap_or(0),
+        Value::Integer(dims) => usize::try_from(dims).unwrap_or(0),
         // Nothing is stored yet: a vector that this query made.
         _ => store.storage().dims(stored.len()),
     };
@@ -242,7 +242,7 @@ fn as_f32(store: &Store<'_>, stored: &[u8]) -> Result<Output> {
         .storage()
         .decode(stored, dims)
         .map_err(|e| corrupt(e.message()))?;
-    Ok(Output::Blob(blob::from_f32(&vector)))
+    Ok(Value::Blob(blob::from_f32(&vector)))
 }
 
 fn start_search(
@@ -255,7 +255,7 @@ fn start_search(
     // A vector needs no model, but for pending rows; those are left out where none can be had.
     let mut loaded: Option<SharedEmbedder> = None;
     let query = match &inputs.query {
-        Output::Blob(bytes) => {
+        Value::Blob(bytes) => {
             let vector = Vector::parse(bytes).map_err(|e| e.at("MATCH"))?;
             vector.check_finite().map_err(|e| e.at("MATCH"))?;
             check_query_dims(settings.dims, vector.dims())?;
@@ -301,14 +301,13 @@ fn check_query_dims(dims: Option<usize>, given: usize) -> Result<()> {
     }
 }
 
-fn searched_text(query: &Output) -> Result<String> {
+fn searched_text(query: &Value) -> Result<String> {
     let not_utf8 = || Error::invalid("MATCH: the text is not valid UTF-8");
     Ok(match query {
-        Output::Text(text) | Output::Json(text) => text.clone(),
-        Output::RawText(bytes) => String::from_utf8(bytes.clone()).map_err(|_| not_utf8())?,
-        Output::Integer(n) => n.to_string(),
-        Output::Real(x) => super::compare::real_text(*x),
-        Output::Null | Output::Blob(_) => return Err(Error::internal("no text to search for")),
+        Value::Text(bytes) => String::from_utf8(bytes.clone()).map_err(|_| not_utf8())?,
+        Value::Integer(n) => n.to_string(),
+        Value::Real(x) => super::compare::real_text(*x),
+        Value::Null | Value::Blob(_) => return Err(Error::internal("no text to search for")),
     })
 }
 
@@ -332,9 +331,9 @@ fn refused(refusal: Refusal, index: &str) -> Error {
 }
 
 /// The values of a plan.
-fn read_inputs(store: &Store<'_>, steps: &Steps, values: &[Value<'_>]) -> Result<Inputs> {
+fn read_inputs(store: &Store<'_>, steps: &Steps, values: &[ValueRef<'_>]) -> Result<Inputs> {
     let mut inputs = Inputs {
-        query: Output::Null,
+        query: Value::Null,
         k: None,
         filters: Filters::default(),
     };
@@ -342,7 +341,7 @@ fn read_inputs(store: &Store<'_>, steps: &Steps, values: &[Value<'_>]) -> Result
     for (input, value) in steps.inputs.iter().zip(values) {
         match input {
             Input::Query => {
-                let query = value.to_output()?;
+                let query = value.to_value()?;
                 if searched.replace(query.clone()).is_some_and(|q| q != query) {
                     return Err(Error::invalid(
                         "there are two things to search for, expected one MATCH",
@@ -351,7 +350,7 @@ fn read_inputs(store: &Store<'_>, steps: &Steps, values: &[Value<'_>]) -> Result
                 inputs.query = query;
             }
             Input::K => {
-                let k = k_of(value.to_output()?)?;
+                let k = k_of(value.to_value()?)?;
                 if inputs.k.replace(k).is_some_and(|other| other != k) {
                     return Err(Error::invalid("k is given twice"));
                 }
@@ -361,18 +360,16 @@ fn read_inputs(store: &Store<'_>, steps: &Steps, values: &[Value<'_>]) -> Result
                 let filters = &mut inputs.filters;
                 match (filter.subject, filter.test) {
                     (Subject::Rowid, Test::In) => filters.add_rowids(value.members()?),
-                    (Subject::Rowid, Test::Compare(op)) => {
-                        filters.add_rowid(op, value.to_output()?)
-                    }
+                    (Subject::Rowid, Test::Compare(op)) => filters.add_rowid(op, value.to_value()?),
                     (Subject::Column(n), test) => {
                         let (op, members) = match test {
                             Test::In => (super::compare::Operator::Eq, value.members()?),
-                            Test::Compare(op) => (op, vec![value.to_output()?]),
+                            Test::Compare(op) => (op, vec![value.to_value()?]),
                         };
                         filters.add_column(&store.index.spec, n, op, members, filter.collation);
                     }
                     (of @ (Subject::Distance | Subject::Score), Test::Compare(op)) => {
-                        filters.add_distance(of == Subject::Score, op, value.to_output()?);
+                        filters.add_distance(of == Subject::Score, op, value.to_value()?);
                     }
                     (Subject::Distance | Subject::Score, Test::In) => {}
                 }
@@ -393,14 +390,14 @@ fn uncountable(id: i64) -> Error {
     ))
 }
 
-fn k_of(value: Output) -> Result<usize> {
+fn k_of(value: Value) -> Result<usize> {
     use super::compare::{Affinity, apply};
     let given = apply(Affinity::Integer, value);
     let shown = match &given {
-        Output::Integer(n @ 1..) => return Ok(usize::try_from(*n).unwrap_or(usize::MAX)),
-        Output::Integer(n) => n.to_string(),
-        Output::Real(x) => x.to_string(),
-        Output::Null => "NULL".to_owned(),
+        Value::Integer(n @ 1..) => return Ok(usize::try_from(*n).unwrap_or(usize::MAX)),
+        Value::Integer(n) => n.to_string(),
+        Value::Real(x) => x.to_string(),
+        Value::Null => "NULL".to_owned(),
         _ => "no number".to_owned(),
     };
     Err(Error::new(
@@ -415,7 +412,7 @@ impl RowCursor<Table> for Cursor {
         table: &Table,
         host: &Host<'_>,
         plan: &str,
-        values: &[Value<'_>],
+        values: &[ValueRef<'_>],
     ) -> Result<()> {
         *self = Cursor::default();
         let store = table.store(host);
@@ -451,7 +448,7 @@ impl RowCursor<Table> for Cursor {
         host: &Host<'_>,
         n: usize,
         unchanged: bool,
-    ) -> Result<Option<Output>> {
+    ) -> Result<Option<Value>> {
         if unchanged {
             return Ok(None);
         }
@@ -468,7 +465,7 @@ impl RowCursor<Table> for Cursor {
                 Ok(value)
             }
             Some(Column::Hidden(hidden)) => table.name(self.hidden(&store, hidden).map(Some)),
-            Some(Column::Rowid) | None => Ok(Some(Output::Null)),
+            Some(Column::Rowid) | None => Ok(Some(Value::Null)),
         }
     }
 }

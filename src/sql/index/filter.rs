@@ -3,7 +3,7 @@
 
 use super::compare::{Affinity, Collation, Comparison, Operator};
 use super::declare::Spec;
-use crate::sql::ffi::Output;
+use crate::sql::ffi::Value;
 use std::collections::HashSet;
 
 /// See the module.
@@ -35,19 +35,19 @@ enum Test {
 struct Limit {
     of_score: bool,
     operator: Operator,
-    operand: Output,
+    operand: Value,
     test: Comparison,
 }
 
 impl Filters {
     /// `rowid operator value`.
-    pub fn add_rowid(&mut self, operator: Operator, value: Output) {
+    pub fn add_rowid(&mut self, operator: Operator, value: Value) {
         let test = Comparison::new(Affinity::Integer, operator, value, Collation::Binary);
         self.rowids.push(RowidTest::Compare(test));
     }
 
     /// `rowid IN (values)`.
-    pub fn add_rowids(&mut self, values: Vec<Output>) {
+    pub fn add_rowids(&mut self, values: Vec<Value>) {
         let ids = values.into_iter().filter_map(as_rowid).collect();
         self.rowids.push(RowidTest::OneOf(ids));
     }
@@ -58,7 +58,7 @@ impl Filters {
         spec: &Spec,
         column: usize,
         operator: Operator,
-        values: Vec<Output>,
+        values: Vec<Value>,
         collation: Collation,
     ) {
         let affinity = spec.columns[column].affinity;
@@ -82,7 +82,7 @@ impl Filters {
     }
 
     /// `distance operator value`, or of the score.
-    pub fn add_distance(&mut self, of_score: bool, operator: Operator, operand: Output) {
+    pub fn add_distance(&mut self, of_score: bool, operator: Operator, operand: Value) {
         let test = Comparison::new(Affinity::Real, operator, operand.clone(), Collation::Binary);
         self.distances.push(Limit {
             of_score,
@@ -110,24 +110,24 @@ impl Filters {
     /// Whether a rowid passes.
     pub fn takes_rowid(&self, id: i64) -> bool {
         self.rowids.iter().all(|test| match test {
-            RowidTest::Compare(test) => test.keeps(&Output::Integer(id)).unwrap_or(true),
+            RowidTest::Compare(test) => test.keeps(&Value::Integer(id)).unwrap_or(true),
             RowidTest::OneOf(ids) => ids.contains(&id),
         })
     }
 
     /// Whether the values of the UNINDEXED columns pass.
-    pub fn takes_others(&self, others: &[Output]) -> bool {
+    pub fn takes_others(&self, others: &[Value]) -> bool {
         let passes = |c: &ColumnTest| others.get(c.other).is_some_and(|value| c.takes(value));
         self.columns.iter().all(passes)
     }
 
     /// Whether a row passes, all columns given.
-    pub fn takes_values(&self, id: i64, values: &[Output]) -> bool {
+    pub fn takes_values(&self, id: i64, values: &[Value]) -> bool {
         self.takes_rowid(id) && self.columns.iter().all(|c| c.takes(&values[c.column]))
     }
 
     /// Whether it is certain that SQLite keeps a row that passes, all columns given.
-    pub fn are_certain(&self, values: &[Output]) -> bool {
+    pub fn are_certain(&self, values: &[Value]) -> bool {
         self.columns.iter().all(|c| c.is_certain(&values[c.column]))
     }
 
@@ -135,7 +135,7 @@ impl Filters {
     pub fn takes_distance(&self, distance: f64, score: f64) -> bool {
         self.distances.iter().all(|limit| {
             let value = if limit.of_score { score } else { distance };
-            limit.test.keeps(&Output::Real(value)).unwrap_or(true)
+            limit.test.keeps(&Value::Real(value)).unwrap_or(true)
         })
     }
 
@@ -145,8 +145,8 @@ impl Filters {
         const ROUNDING: f64 = 1e-9;
         self.distances.iter().any(|limit| {
             let operand = match limit.operand {
-                Output::Real(x) => x,
-                Output::Integer(n) => n as f64,
+                Value::Real(x) => x,
+                Value::Integer(n) => n as f64,
                 _ => return false,
             };
             match (limit.of_score, limit.operator) {
@@ -179,15 +179,15 @@ impl Filters {
 }
 
 impl ColumnTest {
-    fn takes(&self, value: &Output) -> bool {
+    fn takes(&self, value: &Value) -> bool {
         match &self.test {
             // What only SQLite can decide is left to it.
             Test::Any(any) => any.iter().any(|test| test.keeps(value).unwrap_or(true)),
-            Test::Null(is_null) => (*value == Output::Null) == *is_null,
+            Test::Null(is_null) => (*value == Value::Null) == *is_null,
         }
     }
 
-    fn is_certain(&self, value: &Output) -> bool {
+    fn is_certain(&self, value: &Value) -> bool {
         match &self.test {
             Test::Any(any) => any.iter().any(|test| test.keeps(value) == Some(true)),
             Test::Null(_) => true,
@@ -196,10 +196,10 @@ impl ColumnTest {
 }
 
 /// The rowid that a value is equal to.
-fn as_rowid(value: Output) -> Option<i64> {
+fn as_rowid(value: Value) -> Option<i64> {
     match super::compare::apply(Affinity::Integer, value) {
-        Output::Integer(n) => Some(n),
-        Output::Real(x) if x == (x as i64) as f64 && x.abs() < 9e18 => Some(x as i64),
+        Value::Integer(n) => Some(n),
+        Value::Real(x) if x == (x as i64) as f64 && x.abs() < 9e18 => Some(x as i64),
         _ => None,
     }
 }

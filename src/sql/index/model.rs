@@ -8,7 +8,7 @@ use super::store::{Settings, Store};
 use super::text::{Text, span};
 use crate::engine::{self, Role, SharedEmbedder};
 use crate::error::{Error, Kind, Result};
-use crate::sql::ffi::Output;
+use crate::sql::ffi::Value;
 
 /// What embedding a text gave.
 pub enum Made {
@@ -70,11 +70,11 @@ impl Store<'_> {
     /// # Errors
     /// What SQLite says.
     pub fn bind_model(&self, model: &SharedEmbedder) -> Result<()> {
-        if self.get("model")? != Output::Null {
+        if self.get("model")? != Value::Null {
             return Ok(());
         }
-        self.set("model", Output::Text(model.name().to_owned()))?;
-        self.set("fingerprint", Output::Blob(model.fingerprint()?.to_vec()))
+        self.set("model", Value::from(model.name()))?;
+        self.set("fingerprint", Value::Blob(model.fingerprint()?.to_vec()))
     }
 
     /// Embeds texts; long ones in passages.

@@ -11,7 +11,7 @@ use super::store::{Scanned, Settings, Store};
 use super::text::{Joined, Text};
 use crate::engine::{SharedEmbedder, SharedVector};
 use crate::error::{Kind as ErrorKind, Result};
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 use std::collections::HashSet;
 
 /// The most notes that a query looks at.
@@ -213,7 +213,7 @@ impl Store<'_> {
         let mut seen = HashSet::new();
         let mut add = |id: Option<i64>| ids.extend(id.filter(|id| seen.insert(*id)));
         let mut read = self.sql("SELECT id FROM {log} ORDER BY seq DESC LIMIT ?1")?;
-        read.bind_output(1, &Output::Integer(NOTES as i64))?;
+        read.bind(1, &Value::Integer(NOTES as i64))?;
         let mut notes = 0;
         while read.step()? == Row::Ready {
             add(read.integer(0));
@@ -234,8 +234,8 @@ impl Store<'_> {
         let mut read = self.plain_sql(&format!(
             "SELECT {key} FROM {from_where} WHERE {key} >= ?1 ORDER BY {key} DESC LIMIT ?2"
         ))?;
-        read.bind_output(1, &Output::Integer(from))?;
-        read.bind_output(2, &Output::Integer((NOTES - notes) as i64))?;
+        read.bind(1, &Value::Integer(from))?;
+        read.bind(2, &Value::Integer((NOTES - notes) as i64))?;
         while read.step()? == Row::Ready {
             add(read.integer(0));
         }

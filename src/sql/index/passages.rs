@@ -2,7 +2,7 @@
 
 use super::store::{Store, corrupt};
 use crate::error::Result;
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 
 /// A vector of a row.
 pub struct Passage {
@@ -20,7 +20,7 @@ impl Store<'_> {
     /// What SQLite says; damage.
     pub fn slots(&self, id: i64) -> Result<Vec<i64>> {
         let mut find = self.sql("SELECT slot FROM {passages} WHERE row = ?1 ORDER BY slot")?;
-        find.bind_output(1, &Output::Integer(id))?;
+        find.bind(1, &Value::Integer(id))?;
         let mut slots = Vec::new();
         while find.step()? == Row::Ready {
             slots.push(
@@ -70,14 +70,14 @@ impl Store<'_> {
             None => ("INSERT", self.new_slot(&room)?),
         };
         let stored = self.storage().encode(&passage.vector)?;
-        let place = |n: Option<i64>| n.map_or(Output::Null, Output::Integer);
+        let place = |n: Option<i64>| n.map_or(Value::Null, Value::Integer);
         let mut put = self.sql(&format!(
             "{verb} INTO {{passages}}(slot, row, start, stop, vector) VALUES (?1, ?2, ?3, ?4, ?5)"
         ))?;
-        put.bind_output(1, &Output::Integer(slot))?;
-        put.bind_output(2, &Output::Integer(id))?;
-        put.bind_output(3, &place(passage.span.map(|s| s.0)))?;
-        put.bind_output(4, &place(passage.span.map(|s| s.1)))?;
+        put.bind(1, &Value::Integer(slot))?;
+        put.bind(2, &Value::Integer(id))?;
+        put.bind(3, &place(passage.span.map(|s| s.0)))?;
+        put.bind(4, &place(passage.span.map(|s| s.1)))?;
         put.bind_bytes(5, &stored)?;
         put.run()?;
         self.fill_slot(slot, &stored, &room)
@@ -86,6 +86,6 @@ impl Store<'_> {
     fn remove_passage(&self, slot: i64) -> Result<()> {
         self.free_slot(slot)?;
         let delete = self.sql("DELETE FROM {passages} WHERE slot = ?1")?;
-        delete.with(&[Output::Integer(slot)])?.run()
+        delete.with(&[Value::Integer(slot)])?.run()
     }
 }

@@ -15,7 +15,7 @@ use super::filter::Filters;
 use super::overlay::Overlay;
 use super::store::{Settings, Store, corrupt};
 use crate::error::Result;
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 use crate::vector::ascending::Ascending;
 use crate::vector::storage::Rescorer;
 use std::cmp::{Ordering, Reverse};
@@ -226,10 +226,10 @@ impl Search {
 
     fn rescore_slot(&mut self, store: &Store<'_>, slot: i64) -> Result<()> {
         let mut read = store.sql("SELECT row, vector FROM {passages} WHERE slot = ?1")?;
-        read.bind_output(1, &Output::Integer(slot))?;
+        read.bind(1, &Value::Integer(slot))?;
         if read.step()? == Row::Done {
             // Rows may be deleted by this connection while the search is being read.
-            if store.get("stamp")? != Output::Integer(self.stamp) {
+            if store.get("stamp")? != Value::Integer(self.stamp) {
                 return Ok(());
             }
             return Err(corrupt(format_args!(
@@ -347,7 +347,7 @@ impl Search {
                 continue;
             }
             let mut read = store.sql("SELECT slot, vector FROM {passages} WHERE row = ?1")?;
-            read.bind_output(1, &Output::Integer(row))?;
+            read.bind(1, &Value::Integer(row))?;
             while read.step()? == Row::Ready {
                 let slot = read
                     .integer(0)
@@ -374,7 +374,7 @@ impl Search {
             self.look_at_all_rows(store)?;
         }
         let mut read = store.sql("SELECT slot, row, vector FROM {passages} WHERE slot >= ?1")?;
-        read.bind_output(1, &Output::Integer(from))?;
+        read.bind(1, &Value::Integer(from))?;
         let mut count = 0usize;
         while read.step()? == Row::Ready {
             count += 1;

@@ -2,7 +2,7 @@
 //! costs more than running.
 
 use crate::error::Result;
-use crate::sql::ffi::{Host, Output, Row, Statement};
+use crate::sql::ffi::{Host, Row, Statement, Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -53,9 +53,9 @@ impl Kept<'_> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn with(mut self, values: &[Output]) -> Result<Self> {
+    pub fn with(mut self, values: &[Value]) -> Result<Self> {
         for (n, value) in values.iter().enumerate() {
-            self.bind_output(n + 1, value)?;
+            self.bind(n + 1, value)?;
         }
         Ok(self)
     }
@@ -73,7 +73,7 @@ impl Kept<'_> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn first(mut self) -> Result<Option<Vec<Output>>> {
+    pub fn first(mut self) -> Result<Option<Vec<Value>>> {
         if self.step()? == Row::Done {
             return Ok(None);
         }
@@ -84,7 +84,7 @@ impl Kept<'_> {
     ///
     /// # Errors
     /// Out of memory.
-    pub fn row(&self) -> Result<Vec<Output>> {
+    pub fn row(&self) -> Result<Vec<Value>> {
         (0..self.columns()).map(|n| self.column(n)).collect()
     }
 

@@ -7,7 +7,7 @@ use super::declare::Content;
 use super::names::text;
 use super::store::{Scanned, Store};
 use crate::error::Result;
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 use serde_json::{Map, Value as Json, json};
 
 /// Rows whose problem is shown.
@@ -85,7 +85,7 @@ impl Store<'_> {
             "SELECT count(*) FROM {from_where} WHERE {key} >= ?1 AND {key} NOT IN \
              (SELECT id FROM {log} WHERE id IS NOT NULL)"
         ))?;
-        count.bind_output(1, &Output::Integer(from))?;
+        count.bind(1, &Value::Integer(from))?;
         Ok(json!(noted + count.integer_of_first()?.unwrap_or(0)))
     }
 
@@ -126,7 +126,7 @@ impl Store<'_> {
     fn problem_rows(&self) -> Result<Json> {
         let mut read = self
             .sql("SELECT id, problem FROM {rows} WHERE problem IS NOT NULL ORDER BY id LIMIT ?1")?;
-        read.bind_output(1, &Output::Integer(SHOWN))?;
+        read.bind(1, &Value::Integer(SHOWN))?;
         let mut rows = Vec::new();
         while read.step()? == Row::Ready {
             rows.push(json!({"rowid": read.integer(0), "problem": text(&read.column(1)?)}));
@@ -140,7 +140,7 @@ impl Store<'_> {
             .sql("SELECT count(*) FROM {codes}")?
             .integer_of_first()?;
         let free = match self.get("free")? {
-            Output::Integer(free) => free,
+            Value::Integer(free) => free,
             _ => 0,
         };
         Ok(json!({

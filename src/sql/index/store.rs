@@ -7,7 +7,7 @@ use super::declare::{Content, Spec};
 use super::names::{Names, quoted, text};
 use super::statements::{Kept, Statements};
 use crate::error::{Error, Kind, Result};
-use crate::sql::ffi::{Host, Output, Row};
+use crate::sql::ffi::{Host, Row, Value};
 use crate::vector::storage::Storage;
 use std::cell::Cell;
 
@@ -57,7 +57,7 @@ pub struct Indexed {
     /// The hash of the text that its vectors are of.
     pub hash: Vec<u8>,
     /// Its UNINDEXED values.
-    pub others: Vec<Output>,
+    pub others: Vec<Value>,
 }
 
 /// What is known of all vectors of an index.
@@ -155,8 +155,8 @@ impl<'a> Store<'a> {
     }
 
     fn begin(&self) -> Result<()> {
-        self.set("format", Output::Integer(FORMAT))?;
-        self.set("generation", Output::Integer(1))
+        self.set("format", Value::Integer(FORMAT))?;
+        self.set("generation", Value::Integer(1))
     }
 
     /// Makes the table of texts, where texts are kept.
@@ -229,12 +229,12 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn get(&self, key: &str) -> Result<Output> {
+    pub fn get(&self, key: &str) -> Result<Value> {
         let mut find = self.sql("SELECT v FROM {config} WHERE k = ?1")?;
-        find.bind_output(1, &Output::Text(key.to_owned()))?;
+        find.bind(1, &Value::from(key))?;
         Ok(match find.step()? {
             Row::Ready => find.column(0)?,
-            Row::Done => Output::Null,
+            Row::Done => Value::Null,
         })
     }
 
@@ -242,9 +242,9 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn set(&self, key: &str, value: Output) -> Result<()> {
+    pub fn set(&self, key: &str, value: Value) -> Result<()> {
         let put = self.sql("REPLACE INTO {config}(k, v) VALUES (?1, ?2)")?;
-        put.with(&[Output::Text(key.to_owned()), value])?.run()
+        put.with(&[Value::from(key), value])?.run()
     }
 
     /// All that searching and syncing must know.
@@ -253,13 +253,13 @@ impl<'a> Store<'a> {
     /// A format of a newer version; damage.
     pub fn settings(&self) -> Result<Settings> {
         self.check_format()?;
-        let integer = |value: Output, what: &str| match value {
-            Output::Integer(n) => Ok(n),
+        let integer = |value: Value, what: &str| match value {
+            Value::Integer(n) => Ok(n),
             other => Err(corrupt(format_args!("{what} is {other:?}"))),
         };
         let model = match (text(&self.get("model")?), self.get("fingerprint")?) {
-            (Some(name), Output::Blob(print)) => Some((name, print)),
-            (None, Output::Null) => None,
+            (Some(name), Value::Blob(print)) => Some((name, print)),
+            (None, Value::Null) => None,
             _ => {
                 return Err(corrupt(
                     "the model's name and fingerprint do not go together",
@@ -267,7 +267,7 @@ impl<'a> Store<'a> {
             }
         };
         let dims = match self.get("dims")? {
-            Output::Null => None,
+            Value::Null => None,
             value => {
                 let dims = integer(value, "dims")?;
                 let dims = usize::try_from(dims)
@@ -277,8 +277,8 @@ impl<'a> Store<'a> {
             }
         };
         let scanned = match self.get("scan")? {
-            Output::Null => Scanned::Nothing,
-            Output::Integer(key) => Scanned::To(key),
+            Value::Null => Scanned::Nothing,
+            Value::Integer(key) => Scanned::To(key),
             value if text(&value).as_deref() == Some("all") => Scanned::All,
             other => return Err(corrupt(format_args!("scan is {other:?}"))),
         };
@@ -294,8 +294,8 @@ impl<'a> Store<'a> {
     /// A format that this version does not know.
     pub fn check_format(&self) -> Result<()> {
         match self.get("format")? {
-            Output::Integer(FORMAT) => Ok(()),
-            Output::Integer(newer) if newer > FORMAT => Err(Error::invalid(format!(
+            Value::Integer(FORMAT) => Ok(()),
+            Value::Integer(newer) if newer > FORMAT => Err(Error::invalid(format!(
                 "the index has format {newer}, this version of sqlite-bge ({}) reads {FORMAT}; \
                  use a newer version, or drop the index and make it again",
                 crate::VERSION
@@ -310,9 +310,9 @@ impl<'a> Store<'a> {
     /// What SQLite says.
     pub fn set_scanned(&self, scanned: Scanned) -> Result<()> {
         let value = match scanned {
-            Scanned::Nothing => Output::Null,
-            Scanned::To(key) => Output::Integer(key),
-            Scanned::All => Output::Text("all".to_owned()),
+            Scanned::Nothing => Value::Null,
+            Scanned::To(key) => Value::Integer(key),
+            Scanned::All => Value::from("all"),
         };
         self.set("scan", value)
     }
@@ -321,10 +321,10 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// A vector of other dimensions.
-    pub fn fix_dims(&self, dims: usize, known: &Output) -> Result<()> {
+    pub fn fix_dims(&self, dims: usize, known: &Value) -> Result<()> {
         check_dims(dims, known)?;
         match known {
-            Output::Null => self.set("dims", Output::Integer(dims as i64)),
+            Value::Null => self.set("dims", Value::Integer(dims as i64)),
             _ => Ok(()),
         }
     }
@@ -347,7 +347,7 @@ impl<'a> Store<'a> {
     /// What SQLite says; damage.
     pub fn row(&self, id: i64) -> Result<Option<Indexed>> {
         let mut find = self.sql("SELECT * FROM {rows} WHERE id = ?1")?;
-        find.bind_output(1, &Output::Integer(id))?;
+        find.bind(1, &Value::Integer(id))?;
         if find.step()? == Row::Done {
             return Ok(None);
         }
@@ -370,12 +370,12 @@ impl<'a> Store<'a> {
         id: i64,
         hash: &[u8],
         problem: Option<&str>,
-        others: &[Output],
+        others: &[Value],
     ) -> Result<()> {
         let places: String = (0..others.len()).map(|n| format!(", ?{}", n + 4)).collect();
         let put = format!("REPLACE INTO {{rows}} VALUES (?1, ?2, ?3{places})");
-        let problem = problem.map_or(Output::Null, |p| Output::Text(p.to_owned()));
-        let mut values = vec![Output::Integer(id), Output::Blob(hash.to_vec()), problem];
+        let problem = problem.map_or(Value::Null, Value::from);
+        let mut values = vec![Value::Integer(id), Value::Blob(hash.to_vec()), problem];
         values.extend_from_slice(others);
         self.sql(&put)?.with(&values)?.run()
     }
@@ -384,10 +384,10 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn refresh_others(&self, id: i64, others: &[Output]) -> Result<()> {
+    pub fn refresh_others(&self, id: i64, others: &[Value]) -> Result<()> {
         for ((n, _), value) in self.others().zip(others) {
             let update = self.sql(&format!("UPDATE {{rows}} SET c{n} = ?2 WHERE id = ?1"))?;
-            update.with(&[Output::Integer(id), value.clone()])?.run()?;
+            update.with(&[Value::Integer(id), value.clone()])?.run()?;
         }
         Ok(())
     }
@@ -399,7 +399,7 @@ impl<'a> Store<'a> {
     pub fn remove_row(&self, id: i64) -> Result<()> {
         self.remove_passages(id)?;
         let delete = self.sql("DELETE FROM {rows} WHERE id = ?1")?;
-        delete.with(&[Output::Integer(id)])?.run()
+        delete.with(&[Value::Integer(id)])?.run()
     }
 
     /// Notes that a row has changed.
@@ -408,16 +408,16 @@ impl<'a> Store<'a> {
     /// What SQLite says.
     pub fn note(&self, id: i64) -> Result<()> {
         let note = self.sql("INSERT INTO {log}(id) VALUES (?1)")?;
-        note.with(&[Output::Integer(id)])?.run()
+        note.with(&[Value::Integer(id)])?.run()
     }
 }
 
 /// Whether a vector of so many dimensions goes with the setting.
-fn check_dims(dims: usize, known: &Output) -> Result<()> {
+fn check_dims(dims: usize, known: &Value) -> Result<()> {
     match known {
-        Output::Null => Ok(()),
-        Output::Integer(known) if *known == dims as i64 => Ok(()),
-        Output::Integer(known) => Err(Error::invalid(format!(
+        Value::Null => Ok(()),
+        Value::Integer(known) if *known == dims as i64 => Ok(()),
+        Value::Integer(known) => Err(Error::invalid(format!(
             "the vector has {dims} dimensions, those of this index have {known}"
         ))),
         other => Err(corrupt(format_args!("dims is {other:?}"))),

@@ -18,7 +18,7 @@ use super::text::{Joined, Text};
 use super::transaction::{Steps, steps};
 use crate::engine::SharedEmbedder;
 use crate::error::Result;
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -187,8 +187,8 @@ impl Store<'_> {
             "SELECT {key} FROM {from_where} WHERE {key} >= ?1 AND typeof({key}) = 'integer' \
              ORDER BY {key} LIMIT ?2"
         ))?;
-        read.bind_output(1, &Output::Integer(from))?;
-        read.bind_output(2, &Output::Integer(most))?;
+        read.bind(1, &Value::Integer(from))?;
+        read.bind(2, &Value::Integer(most))?;
         let mut keys = Vec::new();
         while read.step()? == Row::Ready {
             if keys.len() % 4096 == 0 {
@@ -241,7 +241,7 @@ impl Store<'_> {
 
     fn some_notes(&self, size: usize) -> Result<Vec<(i64, i64)>> {
         let ends = self.sql("SELECT min(seq), max(seq) FROM {log}")?.first()?;
-        let Some([Output::Integer(first), Output::Integer(last)]) = ends.as_deref() else {
+        let Some([Value::Integer(first), Value::Integer(last)]) = ends.as_deref() else {
             return Ok(Vec::new());
         };
         let (first, last) = (*first, *last);
@@ -253,8 +253,8 @@ impl Store<'_> {
             self.sql("SELECT seq, id FROM {log} WHERE seq >= ?1 ORDER BY seq LIMIT ?2")?;
         let mut notes = Vec::new();
         for from in [first.saturating_add(offset), first] {
-            read.bind_output(1, &Output::Integer(from))?;
-            read.bind_output(2, &Output::Integer(window))?;
+            read.bind(1, &Value::Integer(from))?;
+            read.bind(2, &Value::Integer(window))?;
             while read.step()? == Row::Ready {
                 let seq = read.integer(0).unwrap_or(0);
                 // A key that is no integer belongs to no row of ours.
@@ -325,7 +325,7 @@ impl Store<'_> {
         let delete = "DELETE FROM {log} WHERE seq = ?1";
         for (seq, id) in &slice.notes {
             if finished.get(id) == Some(&true) {
-                self.sql(delete)?.with(&[Output::Integer(*seq)])?.run()?;
+                self.sql(delete)?.with(&[Value::Integer(*seq)])?.run()?;
                 notes += 1;
             }
         }
@@ -380,17 +380,17 @@ impl Store<'_> {
         self.put_row(present.id, &hash, problem, &others)?;
         if content.kind == ContentKind::Nothing {
             let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;
-            delete.with(&[Output::Integer(present.id)])?.run()?;
+            delete.with(&[Value::Integer(present.id)])?.run()?;
         }
         Ok((true, true))
     }
 }
 
 /// Whether UNINDEXED values are what is stored.
-fn same(stored: &[Output], present: &[Output]) -> bool {
-    let same = |(a, b): (&Output, &Output)| match compare(a, b, Collation::Binary) {
+fn same(stored: &[Value], present: &[Value]) -> bool {
+    let same = |(a, b): (&Value, &Value)| match compare(a, b, Collation::Binary) {
         Some(order) => order.is_eq(),
-        None => *a == Output::Null && *b == Output::Null,
+        None => *a == Value::Null && *b == Value::Null,
     };
     stored.len() == present.len() && stored.iter().zip(present).all(same)
 }

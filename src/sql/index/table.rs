@@ -10,7 +10,7 @@ use super::plan::{Layout, Op, OrderTerm, Plan, Term, plan};
 use super::statements::Statements;
 use super::store::{Index, Store};
 use crate::error::{Error, Kind, Result};
-use crate::sql::ffi::{Host, IndexInfo, NewTable, Output, StoredTable, Write};
+use crate::sql::ffi::{Host, IndexInfo, NewTable, StoredTable, Value, Write};
 use std::cell::Cell;
 
 /// A connected index.
@@ -187,7 +187,7 @@ impl Store<'_> {
         let mut find = self.plain_sql(&format!(
             "SELECT 1 FROM {list} WHERE type = 'table' AND name = ?1"
         ))?;
-        find.bind_output(1, &Output::Text(self.index.names.bare(suffix)))?;
+        find.bind(1, &Value::from(self.index.names.bare(suffix)))?;
         Ok(find.integer_of_first()?.is_some())
     }
 }

@@ -3,7 +3,7 @@
 use super::code_store::fresh_stamp;
 use super::store::Store;
 use crate::error::{Error, Kind, Result};
-use crate::sql::ffi::{Output, Transaction};
+use crate::sql::ffi::{Transaction, Value};
 use std::time::{Duration, Instant};
 
 /// How long a lock is waited for, beyond the host's own busy timeout.
@@ -84,7 +84,7 @@ impl Steps {
     pub fn claim(self, store: &Store<'_>) -> Result<()> {
         match self {
             Steps::Ours => Ok(()),
-            Steps::Users => store.set("stamp", Output::Integer(fresh_stamp()?)),
+            Steps::Users => store.set("stamp", Value::Integer(fresh_stamp()?)),
         }
     }
 }

@@ -11,7 +11,7 @@
 use super::names::{Names, quoted, text};
 use super::store::Store;
 use crate::error::{Error, Result};
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 
 /// Endings of their names.
 const ENDINGS: [&str; 3] = ["ai", "ad", "au"];
@@ -121,9 +121,9 @@ impl Store<'_> {
                  WHERE type = 'trigger' AND name IN (?1, ?2, ?3) AND instr(sql, ?4)"
             )
         })?;
-        find.bind_output(4, &Output::Text(mark(names)))?;
+        find.bind(4, &Value::from(mark(names)))?;
         for (n, ending) in ENDINGS.iter().enumerate() {
-            find.bind_output(n + 1, &Output::Text(names.bare(ending)))?;
+            find.bind(n + 1, &Value::from(names.bare(ending)))?;
         }
         let (mut found, mut table, mut update) = (0, None, None);
         while find.step()? == Row::Ready {
@@ -178,7 +178,7 @@ impl Store<'_> {
     /// What SQLite says.
     pub fn drop_triggers(&self) -> Result<()> {
         // An index that never had any may have a name that makes others look like it.
-        if self.keeps_text() || matches!(self.get("triggers"), Ok(Output::Integer(0))) {
+        if self.keeps_text() || matches!(self.get("triggers"), Ok(Value::Integer(0))) {
             return Ok(());
         }
         for name in self.triggers_called_so(true)? {
@@ -202,10 +202,10 @@ impl Store<'_> {
                 )
             })?;
         for (n, ending) in ENDINGS.iter().enumerate() {
-            find.bind_output(n + 1, &Output::Text(names.bare(ending)))?;
+            find.bind(n + 1, &Value::from(names.bare(ending)))?;
         }
-        find.bind_output(4, &Output::Text(mark(names)))?;
-        find.bind_output(5, &Output::Integer(i64::from(ours)))?;
+        find.bind(4, &Value::from(mark(names)))?;
+        find.bind(5, &Value::Integer(i64::from(ours)))?;
         let mut found = Vec::new();
         while find.step()? == Row::Ready {
             found.extend(text(&find.column(0)?));

@@ -15,7 +15,7 @@ use super::passages::Passage;
 use super::store::Store;
 use super::text::{Joined, span};
 use crate::error::{Error, Kind as ErrorKind, Result};
-use crate::sql::ffi::{Columns, Conflict, Output, Type, Value, Write};
+use crate::sql::ffi::{Columns, Conflict, Type, Value, ValueRef, Write};
 use crate::vector::Vector;
 
 impl Store<'_> {
@@ -29,7 +29,7 @@ impl Store<'_> {
             if !command.is_null() {
                 // What is returned becomes last_insert_rowid().
                 let last = self.host.db.last_insert_rowid();
-                self.command(&command.to_output()?)?;
+                self.command(&command.to_value()?)?;
                 return Ok(last);
             }
         }
@@ -56,15 +56,15 @@ impl Store<'_> {
         }
         self.remove_row(id)?;
         let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;
-        delete.with(&[Output::Integer(id)])?.run()
+        delete.with(&[Value::Integer(id)])?.run()
     }
 
-    fn insert(&self, rowid: Value<'_>, columns: Columns<'_>) -> Result<i64> {
+    fn insert(&self, rowid: ValueRef<'_>, columns: Columns<'_>) -> Result<i64> {
         let given = rowid_of(rowid)?;
         let vector = self.hidden(columns, false)?;
         let values = self.values(columns)?;
         if let Some(table) = self.has_content_table() {
-            let only_a_vector = values.iter().all(|v| *v == Output::Null);
+            let only_a_vector = values.iter().all(|v| *v == Value::Null);
             return match (given, vector) {
                 (Some(id), Some(vector)) if only_a_vector => {
                     self.put_vector(id, &vector).map(|()| id)
@@ -94,13 +94,13 @@ impl Store<'_> {
     }
 
     /// What a write gives for the columns of the user's.
-    fn values(&self, columns: Columns<'_>) -> Result<Vec<Output>> {
-        let values = (0..self.index.spec.columns.len()).map(|n| columns.get(n).to_output());
+    fn values(&self, columns: Columns<'_>) -> Result<Vec<Value>> {
+        let values = (0..self.index.spec.columns.len()).map(|n| columns.get(n).to_value());
         values.collect()
     }
 
     /// Without texts, a new row that comes with its vector: the text is not kept even for a moment.
-    fn insert_vector(&self, id: Option<i64>, values: &[Output], vector: &[f32]) -> Result<i64> {
+    fn insert_vector(&self, id: Option<i64>, values: &[Value], vector: &[f32]) -> Result<i64> {
         let joined = self.join(values);
         let id = self.insert_row(id, joined.hash(), values)?;
         let (span, vector) = (joined.text().map(|text| span(&text.whole)), vector.to_vec());
@@ -128,11 +128,11 @@ impl Store<'_> {
             Content::Own => "SELECT 1 FROM {text} WHERE id = ?1",
             _ => "SELECT 1 FROM {rows} WHERE id = ?1",
         };
-        let found = self.sql(find)?.with(&[Output::Integer(id)])?.first()?;
+        let found = self.sql(find)?.with(&[Value::Integer(id)])?.first()?;
         Ok(found.is_some())
     }
 
-    fn insert_text(&self, id: Option<i64>, values: &[Output]) -> Result<i64> {
+    fn insert_text(&self, id: Option<i64>, values: &[Value]) -> Result<i64> {
         let places: String = (0..values.len()).map(|n| format!(", ?{}", n + 2)).collect();
         // Where texts are kept for a while only, the row says whether the rowid is taken.
         let verb = match self.index.spec.content {
@@ -140,14 +140,14 @@ impl Store<'_> {
             _ => "REPLACE",
         };
         let insert = format!("{verb} INTO {{text}} VALUES (?1{places})");
-        let mut all = vec![id.map_or(Output::Null, Output::Integer)];
+        let mut all = vec![id.map_or(Value::Null, Value::Integer)];
         all.extend_from_slice(values);
         self.sql(&insert)?.with(&all)?.run()?;
         Ok(self.host.db.last_insert_rowid())
     }
 
     /// Without texts, the row is in `_rows` at once, with an empty hash until it is embedded.
-    fn insert_without_text(&self, id: Option<i64>, values: &[Output]) -> Result<i64> {
+    fn insert_without_text(&self, id: Option<i64>, values: &[Value]) -> Result<i64> {
         let id = self.insert_row(id, Vec::new(), values)?;
         if self.has_text(values) {
             self.insert_text(Some(id), values)?;
@@ -155,24 +155,24 @@ impl Store<'_> {
         Ok(id)
     }
 
-    fn insert_row(&self, id: Option<i64>, hash: Vec<u8>, values: &[Output]) -> Result<i64> {
+    fn insert_row(&self, id: Option<i64>, hash: Vec<u8>, values: &[Value]) -> Result<i64> {
         let others = self.others_of(values);
         let places: String = (0..others.len()).map(|n| format!(", ?{}", n + 3)).collect();
         let insert = format!("INSERT INTO {{rows}} VALUES (?1, ?2, NULL{places})");
-        let mut all = vec![id.map_or(Output::Null, Output::Integer), Output::Blob(hash)];
+        let mut all = vec![id.map_or(Value::Null, Value::Integer), Value::Blob(hash)];
         all.extend(others);
         self.sql(&insert)?.with(&all)?.run()?;
         Ok(self.host.db.last_insert_rowid())
     }
 
-    fn has_text(&self, values: &[Output]) -> bool {
+    fn has_text(&self, values: &[Value]) -> bool {
         let columns = self.index.spec.columns.iter().zip(values);
         columns
             .filter(|(c, _)| c.indexed)
-            .any(|(_, v)| *v != Output::Null)
+            .any(|(_, v)| *v != Value::Null)
     }
 
-    fn update(&self, old: i64, rowid: Value<'_>, columns: Columns<'_>) -> Result<i64> {
+    fn update(&self, old: i64, rowid: ValueRef<'_>, columns: Columns<'_>) -> Result<i64> {
         let new = rowid_of(rowid)?.unwrap_or(old);
         let vector = self.hidden(columns, true)?;
         let count = self.index.spec.columns.len();
@@ -214,7 +214,7 @@ impl Store<'_> {
         ] {
             let update = self.sql(sql)?;
             update
-                .with(&[Output::Integer(old), Output::Integer(new)])?
+                .with(&[Value::Integer(old), Value::Integer(new)])?
                 .run()?;
         }
         // Whether it is pending is not only in its notes: a scan may have passed `new`, and not `old`.
@@ -238,7 +238,7 @@ impl Store<'_> {
     fn update_columns(
         &self,
         id: i64,
-        values: &[Output],
+        values: &[Value],
         changes: &[usize],
         with_vector: bool,
     ) -> Result<()> {
@@ -255,7 +255,7 @@ impl Store<'_> {
             };
             let update = self.sql(&format!("UPDATE {table} SET c{n} = ?2 WHERE id = ?1"))?;
             update
-                .with(&[Output::Integer(id), values[n].clone()])?
+                .with(&[Value::Integer(id), values[n].clone()])?
                 .run()?;
         }
         let noted = texts > 0 || spec.content == Content::Own;
@@ -321,7 +321,7 @@ impl Store<'_> {
         self.put_row(id, &joined.hash(), None, &self.others_of(&values))?;
         if content.kind == Kind::Nothing {
             let delete = self.sql("DELETE FROM {text} WHERE id = ?1")?;
-            delete.with(&[Output::Integer(id)])?.run()?;
+            delete.with(&[Value::Integer(id)])?.run()?;
         }
         Ok(())
     }
@@ -334,11 +334,11 @@ fn no_row(id: i64, table: &str) -> Error {
 }
 
 /// A rowid as it was given; NULL: none.
-fn rowid_of(value: Value<'_>) -> Result<Option<i64>> {
+fn rowid_of(value: ValueRef<'_>) -> Result<Option<i64>> {
     use super::compare::{Affinity, apply};
-    match apply(Affinity::Integer, value.to_output()?) {
-        Output::Null => Ok(None),
-        Output::Integer(id) => Ok(Some(id)),
+    match apply(Affinity::Integer, value.to_value()?) {
+        Value::Null => Ok(None),
+        Value::Integer(id) => Ok(Some(id)),
         _ => Err(Error::new(
             ErrorKind::Mismatch,
             "datatype mismatch: a rowid is an integer",

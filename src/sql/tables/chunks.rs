@@ -5,7 +5,7 @@ use crate::engine::SharedEmbedder;
 use crate::engine::chunks::{Passage, Passages};
 use crate::error::{Error, Result};
 use crate::sql::arguments::{mismatch, position, text_of};
-use crate::sql::ffi::{Call, Cursor, Host, Output, TableFunction, Type};
+use crate::sql::ffi::{Call, Cursor, Host, TableFunction, Type, Value};
 use crate::sql::statement::Models;
 use std::ops::Range;
 
@@ -88,16 +88,16 @@ impl Cursor for Rows {
         Ok(self.row.is_some())
     }
 
-    fn column(&self, n: usize) -> Result<Output> {
+    fn column(&self, n: usize) -> Result<Value> {
         let (Some((_, passages)), Some((range, row))) = (&self.rest, &self.row) else {
-            return Ok(Output::Null);
+            return Ok(Value::Null);
         };
         Ok(match n {
-            0 => Output::Integer(self.idx),
-            1 => Output::Integer(row.start as i64),
-            2 => Output::Integer(row.stop as i64),
-            3 => Output::Integer(row.tokens as i64),
-            _ => Output::Text(passages.text()[range.clone()].to_owned()),
+            0 => Value::Integer(self.idx),
+            1 => Value::Integer(row.start as i64),
+            2 => Value::Integer(row.stop as i64),
+            3 => Value::Integer(row.tokens as i64),
+            _ => passages.text()[range.clone()].into(),
         })
     }
 }

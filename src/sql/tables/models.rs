@@ -2,7 +2,7 @@
 
 use crate::engine::inventory::{Model, models};
 use crate::error::Result;
-use crate::sql::ffi::{Call, Cursor, Host, Output, TableFunction};
+use crate::sql::ffi::{Call, Cursor, Host, TableFunction, Value};
 
 /// See the module.
 pub struct Models;
@@ -47,16 +47,16 @@ impl Cursor for Rows {
         Ok(self.row.is_some())
     }
 
-    fn column(&self, n: usize) -> Result<Output> {
+    fn column(&self, n: usize) -> Result<Value> {
         let Some(row) = &self.row else {
-            return Ok(Output::Null);
+            return Ok(Value::Null);
         };
-        let text = |text: Option<String>| text.map_or(Output::Null, Output::Text);
-        let number = |n: Option<u64>| n.map_or(Output::Null, |n| Output::Integer(n as i64));
+        let text = |text: Option<String>| Value::from(text);
+        let number = |n: Option<u64>| Value::from(n.map(|n| n as i64));
         Ok(match n {
-            0 => Output::Text(row.name.clone()),
-            1 => Output::Text(row.source.display().to_string()),
-            2 => Output::Integer(i64::from(row.loaded)),
+            0 => row.name.as_str().into(),
+            1 => row.source.display().to_string().into(),
+            2 => Value::Integer(i64::from(row.loaded)),
             3 => number(row.dims.map(|n| n as u64)),
             4 => number(row.max_length.map(|n| n as u64)),
             5 => text(row.pooling.map(|p| p.name().to_owned())),
