@@ -6,6 +6,7 @@
 //!
 //! - [`api`]: the routines table of one host, found again from inside a callback.
 //! - [`entry`]: the symbols that `.load` looks for.
+//! - `files`: which file a connection reads.
 //! - [`function`]: scalar functions: registration, results, errors, auxiliary data.
 //! - [`value`]: a value of ours; [`value_ref`]: one of SQLite's, such as an argument.
 //! - [`statement`]: nested SQL on the caller's connection.
@@ -16,6 +17,7 @@
 
 mod api;
 mod entry;
+mod files;
 mod function;
 mod guard;
 mod host;

@@ -56,7 +56,7 @@ pub fn apply(affinity: Affinity, value: Value) -> Value {
 fn numeric(value: Value) -> Value {
     let found = match &value {
         Value::Real(x) => whole(*x),
-        other => text_of(other).and_then(number),
+        other => other.as_text().and_then(number),
     };
     found.unwrap_or(value)
 }
@@ -96,7 +96,7 @@ fn number(text: &[u8]) -> Option<Value> {
 }
 
 /// A real as SQLite writes it: `%!.15g`. Where the 16th digit is a last 5, SQLite may round the other
-/// way; see [`same_in_every_version`].
+/// way; see [`super::filter`].
 pub fn real_text(x: f64) -> String {
     if x == 0.0 {
         return "0.0".into();
@@ -129,3 +129,5 @@ pub fn real_text(x: f64) -> String {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ fn schemas(db: Connection<'_>) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut list = Statement::prepare(db, "SELECT name FROM pragma_database_list ORDER BY seq")?;
     while list.step()? == Row::Ready {
-        names.extend(list.text(0)?);
+        names.extend(list.column(0)?.as_str().map(str::to_owned));
     }
     Ok(names)
 }
@@ -53,6 +53,8 @@ fn table(db: Connection<'_>, schema: &str, name: &str) -> Result<Option<(String,
     if find.step()? == Row::Done {
         return Ok(None);
     }
-    let name = find.text(0)?.unwrap_or_default();
-    Ok(Some((name, find.text(1)?.unwrap_or_default())))
+    let text = |n: usize| -> Result<String> {
+        Ok(find.column(n)?.as_str().unwrap_or_default().to_owned())
+    };
+    Ok(Some((text(0)?, text(1)?)))
 }

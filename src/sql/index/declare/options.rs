@@ -1,13 +1,13 @@
 //! The options of an index: `content = 'notes'`, `storage = f16` and the like.
 
-use super::{Column, ContentMode, Spec};
+use super::spec::{Column, ContentMode, Spec};
 use crate::error::{Error, Result};
 use crate::sql::lexer::{Word, Words, is_name, shown};
 use crate::vector::storage::Storage;
 use std::ops::RangeInclusive;
 
 /// Every option, with what it takes.
-pub(super) const KNOWN: &str = "content (the name of a table or view, or ''), content_rowid (a column of it), \
+pub const KNOWN: &str = "content (the name of a table or view, or ''), content_rowid (a column of it), \
                      model (a model's name), triggers ('on' or 'off'), catchup (0 to 100000), \
                      chunk_tokens (8 to 1000000), overlap (0 or more, less than chunk_tokens), \
                      storage ('f32', 'f16' or 'int8')";
@@ -49,7 +49,7 @@ impl Options {
         let taken = match key.as_str() {
             "content" => Some(value.clone()).map(|v| self.content = Some(v)),
             "content_rowid" => text().map(|v| self.content_rowid = Some(v)),
-            "model" => Some(checked_model(&value)?).map(|v| self.model = Some(v)),
+            "model" => text().map(|v| self.model = Some(v)),
             "triggers" => switch(&value).map(|v| self.triggers = Some(v)),
             "catchup" => number(CATCHUP).map(|v| self.catchup = Some(v)),
             "chunk_tokens" => number(CHUNK_TOKENS).map(|v| self.chunk_tokens = Some(v)),
@@ -136,9 +136,4 @@ fn switch(value: &str) -> Option<bool> {
         "off" | "0" | "false" => Some(false),
         _ => None,
     }
-}
-
-fn checked_model(name: &str) -> Result<String> {
-    check_name(name).map_err(|e| Error::invalid(format!("{e}; known: {KNOWN}")))?;
-    Ok(name.to_owned())
 }

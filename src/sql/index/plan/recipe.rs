@@ -1,13 +1,12 @@
 //! What a cursor is to do, and that as text and back; the grammar stands in the module above.
 
 use crate::error::{Error, Result};
-use crate::sql::index::compare::{Collation, Operator};
 use std::fmt;
 use std::str::FromStr;
 
 /// What a cursor is to do.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Steps {
+pub struct Recipe {
     /// How rows are found.
     pub access: Access,
     /// What the values are, one for each.
@@ -16,8 +15,6 @@ pub struct Steps {
     pub nulls: Vec<(usize, bool)>,
     /// The order that SQLite relies on.
     pub order: Option<Order>,
-    /// There are terms that only SQLite checks.
-    pub no_cut: bool,
 }
 
 /// How rows are found.
@@ -40,6 +37,8 @@ pub enum Refusal {
     BadK,
     /// `k`, and nothing to search for.
     KAlone,
+    /// `k`, and a filter that only SQLite can apply, behind the cut.
+    KUncut,
     /// MATCH on another column than the one called like the index.
     MatchColumn,
     /// `distance =`, which is what the third argument of a call arrives as.
@@ -47,7 +46,7 @@ pub enum Refusal {
 }
 
 /// What a value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// What is searched for.
     Query,
@@ -55,21 +54,22 @@ pub enum Input {
     K,
     /// The operand of a filter.
     Filter(Filter),
-    /// LIMIT, a hint.
-    Limit,
-    /// OFFSET, a hint.
-    Offset,
+    /// The operand of a filter that only SQLite can apply; looked at beside `k` alone.
+    Uncut,
 }
 
-/// A term that the cursor may apply itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A term that can be applied before ranking.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// What is compared.
     pub subject: Subject,
     /// With what result.
     pub test: Test,
-    /// Of the comparison; BINARY for all but columns of the user's.
-    pub collation: Collation,
+    /// The name of the collation; empty for BINARY, and for all but columns of the user's.
+    pub collation: String,
+    /// Whether the operand is certain to be the same for the whole query: a literal, or an IN. Where it
+    /// is not, the operand is a parameter, or comes from another table.
+    pub is_constant: bool,
 }
 
 /// What a filter compares.
@@ -91,6 +91,62 @@ pub enum Test {
     In,
 }
 
+/// An operator between a column and a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Operator {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    Is,
+    IsNot,
+    Like,
+    Glob,
+    Regexp,
+}
+
+impl Operator {
+    /// All of them: as in SQL, and as a word of a plan.
+    const ALL: [(Operator, &'static str, &'static str); 11] = [
+        (Operator::Eq, "=", "="),
+        (Operator::Ne, "<>", "<>"),
+        (Operator::Lt, "<", "<"),
+        (Operator::Le, "<=", "<="),
+        (Operator::Gt, ">", ">"),
+        (Operator::Ge, ">=", ">="),
+        (Operator::Is, "IS", "-is"),
+        (Operator::IsNot, "IS NOT", "-is-not"),
+        (Operator::Like, "LIKE", "-like"),
+        (Operator::Glob, "GLOB", "-glob"),
+        (Operator::Regexp, "REGEXP", "-regexp"),
+    ];
+
+    /// As in SQL.
+    pub fn sql(self) -> &'static str {
+        let found = Self::ALL.into_iter().find(|(operator, ..)| *operator == self);
+        found.map_or("", |(_, sql, _)| sql)
+    }
+
+    fn word(self) -> &'static str {
+        let found = Self::ALL.into_iter().find(|(operator, ..)| *operator == self);
+        found.map_or("", |(.., word)| word)
+    }
+
+    fn of_word(wanted: &str) -> Option<Self> {
+        let found = Self::ALL.into_iter().find(|(.., word)| *word == wanted);
+        found.map(|(operator, ..)| operator)
+    }
+
+    /// Whether a greater value may fail, or a smaller one, and no other.
+    pub fn is_one_sided(self) -> bool {
+        use Operator::{Ge, Gt, Le, Lt};
+        matches!(self, Lt | Le | Gt | Ge)
+    }
+}
+
 /// An order in which rows come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -100,9 +156,10 @@ pub enum Order {
     Rowid,
 }
 
-const REFUSALS: [(Refusal, &str); 4] = [
+const REFUSALS: [(Refusal, &str); 5] = [
     (Refusal::BadK, "bad-k"),
     (Refusal::KAlone, "k-alone"),
+    (Refusal::KUncut, "k-uncut"),
     (Refusal::MatchColumn, "match-column"),
     (Refusal::ThirdArgument, "third-argument"),
 ];
@@ -111,12 +168,6 @@ const ORDERS: [(Order, &str); 3] = [
     (Order::Distance, "order=distance"),
     (Order::Score, "order=score"),
     (Order::Rowid, "order=rowid"),
-];
-
-const COLLATIONS: [(Collation, &str); 3] = [
-    (Collation::NoCase, ":nocase"),
-    (Collation::RTrim, ":rtrim"),
-    (Collation::Binary, ""),
 ];
 
 fn word_of<T: PartialEq>(words: &[(T, &'static str)], wanted: &T) -> &'static str {
@@ -129,7 +180,7 @@ fn named<T: Copy>(words: &[(T, &str)], wanted: &str) -> Option<T> {
     found.map(|(thing, _)| *thing)
 }
 
-impl fmt::Display for Steps {
+impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words: Vec<String> = Vec::new();
         match self.access {
@@ -144,7 +195,6 @@ impl fmt::Display for Steps {
             words.push(format!("col{column}{not}-null"));
         }
         words.extend(self.order.map(|order| word_of(&ORDERS, &order).into()));
-        words.extend(self.no_cut.then(|| "no-cut".into()));
         f.write_str(&words.join(" "))
     }
 }
@@ -155,8 +205,7 @@ impl fmt::Display for Input {
             Input::Query => f.write_str("match"),
             Input::K => f.write_str("k"),
             Input::Filter(filter) => filter.fmt(f),
-            Input::Limit => f.write_str("limit"),
-            Input::Offset => f.write_str("offset"),
+            Input::Uncut => f.write_str("uncut"),
         }
     }
 }
@@ -169,22 +218,53 @@ impl fmt::Display for Filter {
             Subject::Distance => f.write_str("distance"),
             Subject::Score => f.write_str("score"),
         }?;
-        f.write_str(word_of(&COLLATIONS, &self.collation))?;
-        f.write_str(match &self.test {
+        if !self.collation.is_empty() {
+            write!(f, ":{}", escaped(&self.collation))?;
+        }
+        f.write_str(match self.test {
             Test::In => "-in",
-            Test::Compare(operator) => word_of(&Operator::ALL, operator),
-        })
+            Test::Compare(operator) => operator.word(),
+        })?;
+        f.write_str(if self.is_constant { "" } else { "?" })
     }
 }
 
-impl FromStr for Steps {
+/// A collation's name without what ends a word or a name in a plan: any other character is written as
+/// `%` and its bytes.
+fn escaped(name: &str) -> String {
+    let mut escaped = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    escaped
+}
+
+fn unescaped(name: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::new(), name.as_bytes());
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        bytes.push(if first == b'%' {
+            let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+            rest = &rest[2..];
+            u8::from_str_radix(digits, 16).ok()?
+        } else {
+            first
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+impl FromStr for Recipe {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || Error::internal(format!("the plan '{text}' is none of ours"));
         let mut words = text.split(' ');
         let first = words.next().ok_or_else(unknown)?;
-        let mut steps = Steps {
+        let mut recipe = Recipe {
             access: match first {
                 "match" => Access::Search,
                 "lookup" => Access::Lookup,
@@ -194,31 +274,28 @@ impl FromStr for Steps {
             inputs: Vec::new(),
             nulls: Vec::new(),
             order: None,
-            no_cut: false,
         };
-        if steps.access == Access::Search {
-            steps.inputs.push(Input::Query);
+        if recipe.access == Access::Search {
+            recipe.inputs.push(Input::Query);
         }
         for word in words {
             match word {
-                "match" => steps.inputs.push(Input::Query),
-                "k" => steps.inputs.push(Input::K),
-                "limit" => steps.inputs.push(Input::Limit),
-                "offset" => steps.inputs.push(Input::Offset),
-                "no-cut" => steps.no_cut = true,
+                "match" => recipe.inputs.push(Input::Query),
+                "k" => recipe.inputs.push(Input::K),
+                "uncut" => recipe.inputs.push(Input::Uncut),
                 _ => {
                     if let Some(order) = named(&ORDERS, word) {
-                        steps.order = Some(order);
+                        recipe.order = Some(order);
                     } else if let Some(null) = null(word) {
-                        steps.nulls.push(null);
+                        recipe.nulls.push(null);
                     } else {
                         let filter = filter(word).ok_or_else(unknown)?;
-                        steps.inputs.push(Input::Filter(filter));
+                        recipe.inputs.push(Input::Filter(filter));
                     }
                 }
             }
         }
-        Ok(steps)
+        Ok(recipe)
     }
 }
 
@@ -231,6 +308,10 @@ fn null(word: &str) -> Option<(usize, bool)> {
 }
 
 fn filter(word: &str) -> Option<Filter> {
+    let (word, is_constant) = match word.strip_suffix('?') {
+        Some(word) => (word, false),
+        None => (word, true),
+    };
     let end = word.find([':', '-', '=', '<', '>'])?;
     let (subject, rest) = word.split_at(end);
     let subject = match subject {
@@ -239,16 +320,17 @@ fn filter(word: &str) -> Option<Filter> {
         "score" => Subject::Score,
         column => Subject::Column(column.strip_prefix("col")?.parse().ok()?),
     };
-    let (collation, rest) = COLLATIONS
-        .into_iter()
-        .find_map(|(collation, word)| Some((collation, rest.strip_prefix(word)?)))?;
-    let test = match rest {
-        "-in" => Test::In,
-        operator => Test::Compare(named(&Operator::ALL, operator)?),
+    let (collation, rest) = match rest.strip_prefix(':') {
+        Some(rest) => rest.split_at(rest.find(['-', '=', '<', '>'])?),
+        None => ("", rest),
     };
     Some(Filter {
         subject,
-        test,
-        collation,
+        test: match rest {
+            "-in" => Test::In,
+            operator => Test::Compare(Operator::of_word(operator)?),
+        },
+        collation: unescaped(collation)?,
+        is_constant,
     })
 }
