@@ -2,7 +2,8 @@
 //!
 //! A statement keeps its models to its end, whatever is loaded or unloaded meanwhile.
 
-use super::ffi::{Context, Interrupts};
+use super::arguments::model_name_or_null;
+use super::ffi::{Call, Context, Interrupts};
 use crate::engine::{self, SharedEmbedder, Stop};
 use crate::error::Result;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,16 @@ impl Models {
         };
         models.push((name.map(str::to_owned), SharedEmbedder::clone(&model)));
         Ok(model)
+    }
+
+    /// The model that argument `n` of a table function names; the default one where it is absent or
+    /// NULL.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; an argument that is no name.
+    pub fn of_call(&self, call: &Call<'_>, n: usize) -> Result<SharedEmbedder> {
+        let name = model_name_or_null(call.argument(n), n)?;
+        self.get(name, call.host.interrupts)
     }
 }
 

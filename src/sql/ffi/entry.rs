@@ -7,7 +7,7 @@ use super::api::{Api, Connection, code, result_code};
 use super::guard::guarded;
 use crate::engine::native;
 use crate::error::Result;
-use crate::sql;
+use crate::sql::registration::register;
 use sqlite_loadable::ext::{sqlite3, sqlite3_api_routines};
 use std::ffi::{c_char, c_int};
 
@@ -58,5 +58,5 @@ unsafe fn init(db: *mut sqlite3, table: *mut sqlite3_api_routines) -> Result<()>
     // SAFETY: the caller's contract.
     let db = unsafe { Connection::from_raw(Api::adopt(table)?, db) };
     native::pin_own_library();
-    sql::register(&db)
+    register(&db)
 }

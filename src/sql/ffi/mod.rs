@@ -10,12 +10,16 @@
 //! - [`function`]: scalar functions: registration, results, errors, auxiliary data.
 //! - [`value`]: a value of ours; [`value_ref`]: one of SQLite's, such as an argument.
 //! - [`statement`]: nested SQL on the caller's connection.
-//! - [`vtab`]: table functions; [`stored`]: tables that are made with CREATE VIRTUAL TABLE, with
-//!   their callbacks in [`module`] and, in [`plan`], what SQLite asks them about a query. [`host`] is what both have in common.
+//! - [`host`]: what a function or table may ask of the host.
+//! - [`table`]: what every virtual table offers, and [`plan`], what SQLite asks it about a query;
+//!   [`callbacks`] are written once over both.
+//! - [`table_function`]: tables that are called with arguments; [`stored`]: tables that are made with
+//!   CREATE VIRTUAL TABLE, their [`module`] adding what only these have.
 //! - [`interrupt`]: "should I stop?", for every SQLite version.
 #![allow(unsafe_code)]
 
 mod api;
+mod callbacks;
 mod entry;
 mod files;
 mod function;
@@ -26,9 +30,10 @@ mod module;
 mod plan;
 mod statement;
 mod stored;
+mod table;
+mod table_function;
 mod value;
 mod value_ref;
-mod vtab;
 
 pub use api::Connection;
 pub use function::{Arguments, Context, Flags, Function};
@@ -36,7 +41,9 @@ pub use host::Host;
 pub use interrupt::Interrupts;
 pub use plan::{IndexInfo, Term};
 pub use statement::{Conflict, Row, Statement, Transaction, skip_blanks};
-pub use stored::{Columns, NewTable, RowCursor, StoredTable, Write};
+pub use stored::{Columns, NewTable, StoredTable, Write};
+pub use table::RowCursor;
 pub use value::Value;
 pub use value_ref::{Type, ValueRef};
-pub use vtab::{Call, Cursor, TableFunction};
+
+pub use table_function::{Call, Cursor, TableFunction};

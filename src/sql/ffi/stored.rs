@@ -4,7 +4,7 @@
 use super::api::Api;
 use super::host::Host;
 use super::plan::IndexInfo;
-use super::value::Value;
+use super::table::RowCursor;
 use super::value_ref::ValueRef;
 use crate::error::Result;
 use sqlite_loadable::ext::sqlite3_value;
@@ -96,40 +96,4 @@ pub trait StoredTable: Sized + Send + 'static {
     /// # Errors
     /// Where it cannot be found out.
     fn integrity(&self, host: &Host<'_>, quick: bool) -> Result<Option<String>>;
-}
-
-/// The rows of one scan.
-pub trait RowCursor<T>: Send + 'static {
-    /// Starts a scan and goes to its first row. `plan` is the text that [`StoredTable::plan`] gave.
-    ///
-    /// # Errors
-    /// Of the values, and whatever goes wrong on the way.
-    fn filter(
-        &mut self,
-        table: &T,
-        host: &Host<'_>,
-        plan: &str,
-        values: &[ValueRef<'_>],
-    ) -> Result<()>;
-    /// Goes to the next row.
-    ///
-    /// # Errors
-    /// Whatever goes wrong on the way.
-    fn next(&mut self, table: &T, host: &Host<'_>) -> Result<()>;
-    /// Whether there is no row.
-    fn at_end(&self) -> bool;
-    /// The present row's.
-    fn rowid(&self) -> i64;
-    /// Column `n` of the present row. `None` gives no value at all, which is only allowed where an
-    /// UPDATE leaves the column as it is (`unchanged`).
-    ///
-    /// # Errors
-    /// Whatever goes wrong on the way.
-    fn column(
-        &mut self,
-        table: &T,
-        host: &Host<'_>,
-        n: usize,
-        unchanged: bool,
-    ) -> Result<Option<Value>>;
 }

@@ -5,7 +5,6 @@
 //! statement that writes is running, it is read to its end first, into a sorter of SQLite's:
 //! `INSERT INTO t SELECT ... FROM bge_batch('SELECT ... FROM t')` would read its own rows for ever.
 
-use super::model;
 use crate::engine::bulk::{Bulk, Embedded, Row};
 use crate::error::{Error, Kind, Result};
 use crate::sql::arguments::required;
@@ -52,7 +51,7 @@ impl TableFunction for Batch {
         bind(call, &mut select)?;
         Ok(Rows {
             select,
-            bulk: Bulk::new(model(call, 1, models)?, row_name),
+            bulk: Bulk::new(models.of_call(call, 1)?, row_name),
             row: None,
         })
     }

@@ -1,6 +1,5 @@
 //! `bge_chunks(text [, max_tokens [, overlap [, model]]])`: passages of a text that fit the model.
 
-use super::model;
 use crate::engine::SharedEmbedder;
 use crate::engine::chunks::{Passage, Passages};
 use crate::error::{Error, Result};
@@ -43,7 +42,7 @@ impl TableFunction for Chunks {
         let rest = match text {
             None => None,
             Some(text) => {
-                let model = model(call, 3, models)?;
+                let model = models.of_call(call, 3)?;
                 let passages = model.passages(text.to_owned(), max_tokens, overlap)?;
                 Some((model, passages))
             }

@@ -1,6 +1,5 @@
 //! `bge_embed_each(json_array [, model])`: the texts of a JSON array with their vectors.
 
-use super::model;
 use crate::engine::bulk::{Bulk, Embedded, Row};
 use crate::error::{Error, Result};
 use crate::sql::arguments::text_of;
@@ -36,7 +35,7 @@ impl TableFunction for EmbedEach {
         let bulk = if items.is_empty() {
             None
         } else {
-            Some(Bulk::new(model(call, 1, models)?, |idx| {
+            Some(Bulk::new(models.of_call(call, 1)?, |idx| {
                 format!("element {idx}")
             }))
         };

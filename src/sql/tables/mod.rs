@@ -10,10 +10,7 @@ mod chunks;
 mod embed_each;
 mod models;
 
-use super::arguments::model_name_or_null;
-use super::ffi::{Call, Connection};
-use super::statement::Models;
-use crate::engine::SharedEmbedder;
+use super::ffi::Connection;
 use crate::error::Result;
 
 /// Registers every table function.
@@ -22,12 +19,4 @@ pub fn register(db: &Connection<'_>) -> Result<()> {
     db.define_table::<batch::Batch>()?;
     db.define_table::<chunks::Chunks>()?;
     db.define_table::<models::Models>()
-}
-
-/// The model that argument `n` names; the default one where it is absent or NULL.
-fn model(call: &Call<'_>, n: usize, models: &Models) -> Result<SharedEmbedder> {
-    models.get(
-        model_name_or_null(call.argument(n), n)?,
-        call.host.interrupts,
-    )
 }
