@@ -41,8 +41,9 @@ impl<'a> Tokens<'a> {
         self.rest
     }
 
-    fn take(&mut self, length: usize) -> &'a str {
-        let (taken, rest) = self.rest.split_at(length);
+    fn cut(&mut self, length: usize) -> &'a str {
+        let rest: &'a str = self.rest;
+        let (taken, rest) = rest.split_at(length);
         self.rest = rest;
         taken
     }
@@ -51,13 +52,13 @@ impl<'a> Tokens<'a> {
         let mut at = 1;
         loop {
             let Some(found) = self.rest[at..].find(close) else {
-                let raw = self.take(self.rest.len());
+                let raw = self.cut(self.rest.len());
                 return Token::Quoted { raw, closed: false };
             };
             at += found + 1;
             // A doubled quote stands for itself; `]` cannot be doubled.
             if close == ']' || !self.rest[at..].starts_with(close) {
-                let raw = self.take(at);
+                let raw = self.cut(at);
                 return Token::Quoted { raw, closed: true };
             }
             at += 1;
@@ -72,11 +73,11 @@ impl<'a> Iterator for Tokens<'a> {
         let rest = self.rest;
         let first = rest.chars().next()?;
         if let Some(comment) = rest.strip_prefix("--") {
-            self.take(comment.find('\n').map_or(rest.len(), |end| end + 2));
+            self.cut(comment.find('\n').map_or(rest.len(), |end| end + 2));
             return Some(Token::Blank);
         }
         if let Some(comment) = rest.strip_prefix("/*") {
-            self.take(comment.find("*/").map_or(rest.len(), |end| end + 4));
+            self.cut(comment.find("*/").map_or(rest.len(), |end| end + 4));
             return Some(Token::Blank);
         }
         let run = |fits: fn(char) -> bool| rest.find(|c| !fits(c)).unwrap_or(rest.len());
@@ -84,12 +85,12 @@ impl<'a> Iterator for Tokens<'a> {
             '"' | '`' | '\'' => self.quoted(first),
             '[' => self.quoted(']'),
             _ if is_blank(first) => {
-                self.take(run(is_blank));
+                self.cut(run(is_blank));
                 Token::Blank
             }
-            _ if is_name(first) => Token::Name(self.take(run(is_name))),
+            _ if is_name(first) => Token::Name(self.cut(run(is_name))),
             sign => {
-                self.take(sign.len_utf8());
+                self.cut(sign.len_utf8());
                 Token::Sign(sign)
             }
         })
@@ -219,7 +220,7 @@ impl<'a> Words<'a> {
     pub fn take_while(&mut self, fits: impl Fn(char) -> bool) -> &'a str {
         let rest = self.tokens.rest();
         let end = rest.find(|c| !fits(c)).unwrap_or(rest.len());
-        self.tokens.take(end)
+        self.tokens.cut(end)
     }
 
     /// Goes to the next word, past comments.
@@ -245,7 +246,7 @@ impl<'a> Words<'a> {
         let inside = self.tokens.rest();
         match inside.find(['(', ')', '"', '\'', '`', '[']) {
             Some(end) if inside[end..].starts_with(')') => {
-                self.tokens.take(end + 1);
+                self.tokens.cut(end + 1);
                 Ok(Word::Group(inside[..end].to_owned()))
             }
             _ => Err(Error::invalid(

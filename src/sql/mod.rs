@@ -4,6 +4,7 @@
 //! - [`functions`]: scalar functions: decode, one call below, encode.
 //! - [`tables`]: table functions.
 //! - [`index`]: the semantic index, a virtual table that keeps data.
+//! - [`lexer`]: the one lexer for SQL.
 //! - [`arguments`]: decoding for both, with messages that say what came and what was wanted.
 //! - [`statement`]: what the calls of one statement share.
 //! - [`registration`]: what is registered on a connection, in one list.
@@ -12,6 +13,7 @@ mod arguments;
 pub mod ffi;
 mod functions;
 mod index;
+mod lexer;
 mod registration;
 mod statement;
 mod tables;

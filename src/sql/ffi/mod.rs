@@ -40,7 +40,7 @@ pub use function::{Arguments, Context, Flags, Function};
 pub use host::Host;
 pub use interrupt::Interrupts;
 pub use plan::{IndexInfo, Term};
-pub use statement::{Conflict, Row, Statement, Transaction, skip_blanks};
+pub use statement::{Conflict, Row, Statement, Transaction};
 pub use stored::{Columns, NewTable, StoredTable, Write};
 pub use table::RowCursor;
 pub use value::Value;

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::sql::lexer::{Word, Words, is_bare_name, quote_name, shown};
 pub use options::KNOWN;
 use options::Options;
-use spec::{ROWIDS, is_taken, same};
 pub use spec::{Column, ColumnRole, ContentMode, Hidden, Spec};
+use spec::{ROWIDS, is_taken, same};
 
 /// Words that SQLite does not take as a word of a type, or takes for more than that. *(Each one
 /// tried.)*

@@ -109,7 +109,9 @@ impl Filters {
 
     /// Whether a distance passes.
     pub fn takes_distance(&self, distance: f64, score: f64) -> bool {
-        self.distances.iter().all(|bound| bound.takes(distance, score))
+        self.distances
+            .iter()
+            .all(|bound| bound.takes(distance, score))
     }
 
     /// Whether no row at this distance or farther can pass.
@@ -122,7 +124,7 @@ impl Filters {
     /// # Errors
     /// What SQLite says; an interruption.
     pub fn candidates(&self, shadow: Shadow<'_>, most: usize) -> Result<Option<Vec<i64>>> {
-        let mut sql = self.on_rows(Asked::Candidate);
+        let mut sql = self.on_rows();
         sql.text = format!("SELECT id FROM {{rows}} WHERE {} LIMIT ", sql.text);
         let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
         sql.value(&Value::Integer(limit));
@@ -142,19 +144,7 @@ impl Filters {
     /// # Errors
     /// What SQLite says.
     pub fn takes_row(&self, shadow: Shadow<'_>, id: i64) -> Result<bool> {
-        self.row_passes(shadow, id, Asked::Candidate)
-    }
-
-    /// Whether it is certain that SQLite keeps an indexed row.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn is_certain_row(&self, shadow: Shadow<'_>, id: i64) -> Result<bool> {
-        self.row_passes(shadow, id, Asked::Certain)
-    }
-
-    fn row_passes(&self, shadow: Shadow<'_>, id: i64, asked: Asked) -> Result<bool> {
-        let mut sql = self.on_rows(asked);
+        let mut sql = self.on_rows();
         sql.text = format!("SELECT 1 FROM {{rows}} WHERE {} AND id = ", sql.text);
         sql.value(&Value::Integer(id));
         self.finds_one(shadow, sql)
@@ -202,14 +192,18 @@ impl Filters {
         }
         for &(column, is_null) in &self.nulls {
             sql.and();
-            sql.text.push_str(if values[column].is_null() == is_null { "1" } else { "0" });
+            sql.text.push_str(if values[column].is_null() == is_null {
+                "1"
+            } else {
+                "0"
+            });
         }
         sql.text = format!("SELECT 1 WHERE {}", sql.text);
         self.finds_one(shadow, sql)
     }
 
-    /// All terms as one condition on `_rows`.
-    fn on_rows(&self, asked: Asked) -> Sql {
+    /// All terms as one condition on `_rows`, which candidates meet.
+    fn on_rows(&self) -> Sql {
         let mut sql = Sql::default();
         for term in &self.terms {
             sql.and();
@@ -217,7 +211,7 @@ impl Filters {
                 Some(n) => format!("c{n}"),
                 None => "id".to_owned(),
             };
-            term.write(&left, &term.values, asked, &mut sql);
+            term.write(&left, &term.values, Asked::Candidate, &mut sql);
         }
         for &(column, is_null) in &self.nulls {
             sql.and();
@@ -324,8 +318,9 @@ impl Term {
             // A text that is no number: CAST would make 0 of it.
             (Affinity::Numeric | Affinity::Integer | Affinity::Real, _) if is_text => {
                 let operands = self.values.iter().cloned();
-                let operands: Vec<Value> =
-                    operands.map(|value| apply(Affinity::Numeric, value)).collect();
+                let operands: Vec<Value> = operands
+                    .map(|value| apply(Affinity::Numeric, value))
+                    .collect();
                 return self.write(&parameter, &operands, asked, sql);
             }
             (Affinity::Numeric | Affinity::Integer | Affinity::Real, _) => {
@@ -399,7 +394,11 @@ impl Term {
                 Value::Null => {}
                 value if self.may_be_converted(value) => {
                     let readings = self.readings(left, Operator::Eq, value, asked, sql);
-                    let joint = if asked == Asked::Candidate { " OR " } else { " AND " };
+                    let joint = if asked == Asked::Candidate {
+                        " OR "
+                    } else {
+                        " AND "
+                    };
                     alternatives.push(format!("({})", readings.join(joint)));
                 }
                 Value::Integer(n) => plain.push(serde_json::Value::from(*n)),

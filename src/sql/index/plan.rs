@@ -77,7 +77,8 @@ impl Op {
         }
     }
 
-    fn is_equality(self) -> bool {
+    /// Whether it is `=`, which an IN arrives as too.
+    pub fn is_equality(self) -> bool {
         self == Op::Compare(Operator::Eq)
     }
 }
@@ -207,6 +208,8 @@ impl Sorted {
                 // Hints; and about no column: theirs is any number.
                 (Op::Limit, _) => continue,
                 (_, Some(ColumnRole::Hidden(Hidden::Query))) if is_query => &mut sorted.queries,
+                // Reading `k` is no limit: where none is given, `k` is NULL.
+                (Op::IsNull | Op::NotNull, Some(ColumnRole::Hidden(Hidden::K))) => continue,
                 (_, Some(ColumnRole::Hidden(Hidden::K))) => &mut sorted.ks,
                 (Op::Match, _) if term.usable => {
                     sorted.match_elsewhere = true;
@@ -377,7 +380,8 @@ fn null(layout: &Layout, term: &Term) -> Option<(usize, bool)> {
 /// The order of a search, where exactly that is asked for; ties come by rowid.
 fn ranking(layout: &Layout, order: &[OrderTerm]) -> Option<Order> {
     let (first, rest) = order.split_first()?;
-    let by_rowid = |t: &OrderTerm| layout.role(t.column) == Some(ColumnRole::Rowid) && !t.descending;
+    let by_rowid =
+        |t: &OrderTerm| layout.role(t.column) == Some(ColumnRole::Rowid) && !t.descending;
     if rest.len() > 1 || !rest.iter().all(by_rowid) {
         return None;
     }

@@ -68,16 +68,14 @@ impl<'a> Records<'a> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn put(
-        self,
-        id: i64,
-        hash: &[u8],
-        problem: Option<&str>,
-        others: &[Value],
-    ) -> Result<()> {
+    pub fn put(self, id: i64, hash: &[u8], problem: Option<&str>, others: &[Value]) -> Result<()> {
         let places: String = (0..others.len()).map(|n| format!(", ?{}", n + 4)).collect();
         let put = format!("REPLACE INTO {{rows}} VALUES (?1, ?2, ?3{places})");
-        let mut values = vec![Value::Integer(id), Value::Blob(hash.to_vec()), Value::from(problem)];
+        let mut values = vec![
+            Value::Integer(id),
+            Value::Blob(hash.to_vec()),
+            Value::from(problem),
+        ];
         values.extend_from_slice(others);
         self.shadow.sql(&put)?.with(&values)?.run()
     }

@@ -7,101 +7,17 @@
 use super::damage::corrupt;
 use super::database::Database;
 use super::declare::{Column, ContentMode, Spec};
-use super::names::{Names, shadow_tables};
-use super::statements::{Kept, Statements};
+use super::handle::Index;
+use super::names::Names;
+use super::statements::Kept;
 use crate::error::{Error, Result};
-use crate::sql::ffi::{Host, Row, Value};
+use crate::sql::ffi::{Host, Row, Statement, Value};
 use crate::sql::lexer::quote_name;
 use crate::vector::storage::Storage;
-use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
 /// The format of shadow tables that this version writes.
 pub const FORMAT: i64 = 1;
-
-/// What a connection knows of an index: its names, its declaration, statements.
-pub struct Index {
-    /// Its schema and name.
-    pub names: Names,
-    /// Its declaration.
-    pub spec: Spec,
-    /// Statements on its tables.
-    pub statements: Statements,
-    /// What of the index is being used right now.
-    pub in_use: Cell<InUse>,
-    /// Which database the index is in, once somebody has asked.
-    pub database: OnceCell<Database>,
-    /// The schema's version when the shadow tables were last found to be ours.
-    verified: Cell<Option<i64>>,
-}
-
-/// What a connection does with an index at the moment. SQL that an index runs itself must not come
-/// back to it: a content that reads the index, or a shadow table that is a view over it, would never
-/// end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum InUse {
-    /// Nothing.
-    #[default]
-    No,
-    /// A call of SQLite's is being answered.
-    Tables,
-    /// The same, and the user's content is being read for it.
-    Content,
-}
-
-/// Until it is dropped, the index is in use.
-pub struct Using<'i> {
-    index: &'i Index,
-    before: InUse,
-}
-
-impl Drop for Using<'_> {
-    fn drop(&mut self) {
-        self.index.in_use.set(self.before);
-    }
-}
-
-impl Index {
-    /// An index of these names.
-    pub fn new(names: Names, spec: Spec) -> Self {
-        Index {
-            names,
-            spec,
-            statements: Statements::default(),
-            in_use: Cell::default(),
-            database: OnceCell::new(),
-            verified: Cell::default(),
-        }
-    }
-
-    /// Begins to answer a call of SQLite's.
-    ///
-    /// # Errors
-    /// The call comes from SQL that this index runs itself.
-    pub fn answer(&self) -> Result<Using<'_>> {
-        match self.in_use.get() {
-            InUse::No => Ok(self.using(InUse::Tables)),
-            InUse::Content => Err(Error::invalid(
-                "the content of this index reads the index itself",
-            )),
-            InUse::Tables => Err(corrupt(
-                "one of its own tables reads or writes the index itself",
-            )),
-        }
-    }
-
-    /// Says that the content is being read.
-    pub fn reading_content(&self) -> Using<'_> {
-        self.using(InUse::Content)
-    }
-
-    fn using(&self, what: InUse) -> Using<'_> {
-        Using {
-            index: self,
-            before: self.in_use.replace(what),
-        }
-    }
-}
 
 /// The shadow tables of an index in use by the running statement.
 #[derive(Clone, Copy)]
@@ -187,94 +103,6 @@ impl<'a> Shadow<'a> {
 
     // ---- the tables
 
-    /// Whether all shadow tables that are there are ordinary tables without triggers: a view in the
-    /// place of one, or a trigger on one, would have whatever reads or writes the index run SQL of
-    /// somebody else's. Looked at again when the schema has changed.
-    ///
-    /// # Errors
-    /// One is something else, or has a trigger.
-    pub fn verify(self) -> Result<()> {
-        let version = self.schema_version()?;
-        if version.is_some() && self.index.verified.get() == version {
-            return Ok(());
-        }
-        for (suffix, fault) in self.foreign()? {
-            return Err(corrupt(format_args!(
-                "'{}' {fault}",
-                self.index.names.bare(suffix)
-            )));
-        }
-        self.index.verified.set(version);
-        Ok(())
-    }
-
-    /// [`Self::verify`], for a call that is made for each row: not again for a table that was
-    /// connected and looked at.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn verify_once(self) -> Result<()> {
-        match self.index.verified.get() {
-            Some(_) => Ok(()),
-            None => self.verify(),
-        }
-    }
-
-    fn schema_version(self) -> Result<Option<i64>> {
-        let read = self.kept("schema version", || {
-            format!("PRAGMA {}.schema_version", quote_name(&self.index.names.schema))
-        })?;
-        read.integer_of_first()
-    }
-
-    /// Shadow tables that are none of ours, and why.
-    fn foreign(self) -> Result<Vec<(&'static str, String)>> {
-        let schema = self.index.names.schema_table();
-        let mut find = self.kept("what the tables are", || {
-            format!(
-                "SELECT s.name, s.type = 'table' AND s.sql LIKE 'create table%', s.type, \
-                   (SELECT name FROM {schema} WHERE type = 'trigger' AND tbl_name = s.name COLLATE NOCASE) \
-                 FROM {schema} AS s WHERE s.type IN ('table', 'view') \
-                 AND s.name COLLATE NOCASE IN (SELECT value FROM json_each(?1))"
-            )
-        })?;
-        let wanted: Vec<String> = shadow_tables().map(|t| self.index.names.bare(t)).collect();
-        let list = serde_json::Value::from(wanted.clone()).to_string();
-        find.bind(1, &Value::from(list))?;
-        let mut foreign = Vec::new();
-        while find.step()? == Row::Ready {
-            let name = find.text(0)?.unwrap_or_default();
-            let found = wanted.iter().position(|w| w.eq_ignore_ascii_case(&name));
-            let Some(suffix) = found.and_then(|n| shadow_tables().nth(n)) else {
-                continue;
-            };
-            if find.integer(1) != Some(1) {
-                let what = find.text(2)?.unwrap_or_default();
-                let what = if what == "view" { "a view" } else { "a virtual table" };
-                foreign.push((suffix, format!("is {what}, and should be a table of this index")));
-            } else if let Some(trigger) = find.text(3)? {
-                foreign.push((suffix, format!("has a trigger, '{trigger}', that is not of this index")));
-            }
-        }
-        Ok(foreign)
-    }
-
-    /// The shadow tables that are there, and are tables.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn present(self) -> Result<Vec<&'static str>> {
-        let foreign = self.foreign()?;
-        let mut present = Vec::new();
-        for suffix in shadow_tables() {
-            let is_foreign = foreign.iter().any(|(other, fault)| *other == suffix && fault.starts_with("is "));
-            if !is_foreign && self.has_table(suffix)? {
-                present.push(suffix);
-            }
-        }
-        Ok(present)
-    }
-
     /// Whether a shadow table is there.
     ///
     /// # Errors
@@ -294,9 +122,34 @@ impl<'a> Shadow<'a> {
     /// One is there already; what SQLite says.
     pub fn create_tables(self) -> Result<()> {
         for (suffix, definition) in self.definitions() {
-            self.create_table(suffix, &definition, "")?;
+            if !self.can_adopt(suffix, &definition)? {
+                self.create_table(suffix, &definition, "")?;
+            }
         }
         self.begin()
+    }
+
+    /// Whether a table is there that is exactly the one to be made, and is empty: a dump may bring the
+    /// shadow tables before the index.
+    fn can_adopt(self, suffix: &str, definition: &str) -> Result<bool> {
+        let schema = self.names().schema_table();
+        let name = self.names().bare(suffix);
+        let mut find = Statement::prepare(
+            self.host.db,
+            &format!("SELECT sql FROM {schema} WHERE type = 'table' AND name = ?1 COLLATE NOCASE"),
+        )?;
+        find.bind(1, &Value::from(name))?;
+        let same = find.step()? == Row::Ready
+            && find
+                .column(0)?
+                .as_str()
+                .is_some_and(|sql| sql.ends_with(definition));
+        if !same {
+            return Ok(false);
+        }
+        let any = format!("SELECT 1 FROM {} LIMIT 1", self.names().table(suffix));
+        let mut any = Statement::prepare(self.host.db, &any)?;
+        Ok(any.step()? == Row::Done)
     }
 
     fn create_table(self, suffix: &str, definition: &str, unless: &str) -> Result<()> {
@@ -342,14 +195,13 @@ impl<'a> Shadow<'a> {
         self.set("generation", Value::Integer(1))
     }
 
-    /// Drops those shadow tables that are there.
+    /// Drops these shadow tables.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn drop_tables(self) -> Result<()> {
-        let present = self.present()?;
+    pub fn drop_tables(self, suffixes: &[&str]) -> Result<()> {
         self.index.statements.clear();
-        for suffix in present {
+        for suffix in suffixes {
             let table = self.index.names.table(suffix);
             self.host.db.execute(&format!("DROP TABLE {table}"))?;
         }

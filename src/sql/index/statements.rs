@@ -94,7 +94,9 @@ impl Kept<'_> {
     /// Out of memory.
     pub fn text(&self, n: usize) -> Result<Option<String>> {
         let value = self.column(n)?;
-        Ok(value.as_text().map(|text| String::from_utf8_lossy(text).into_owned()))
+        Ok(value
+            .as_text()
+            .map(|text| String::from_utf8_lossy(text).into_owned()))
     }
 
     /// The first column of the first row, where it is an integer.

@@ -8,7 +8,8 @@
 use crate::engine::bulk::{Bulk, Embedded, Row};
 use crate::error::{Error, Kind, Result};
 use crate::sql::arguments::required;
-use crate::sql::ffi::{self, Call, Cursor, Host, Statement, TableFunction, Value, skip_blanks};
+use crate::sql::ffi::{self, Call, Cursor, Host, Statement, TableFunction, Value};
+use crate::sql::lexer::skip_blanks;
 use crate::sql::statement::Models;
 use crate::vector::blob;
 

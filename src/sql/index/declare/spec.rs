@@ -209,4 +209,3 @@ pub fn is_taken(name: &str) -> bool {
     let mut taken = Hidden::NAMES.iter().chain(&ROWIDS);
     taken.any(|taken| same(taken, name))
 }
-

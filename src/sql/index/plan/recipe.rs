@@ -126,12 +126,16 @@ impl Operator {
 
     /// As in SQL.
     pub fn sql(self) -> &'static str {
-        let found = Self::ALL.into_iter().find(|(operator, ..)| *operator == self);
+        let found = Self::ALL
+            .into_iter()
+            .find(|(operator, ..)| *operator == self);
         found.map_or("", |(_, sql, _)| sql)
     }
 
     fn word(self) -> &'static str {
-        let found = Self::ALL.into_iter().find(|(operator, ..)| *operator == self);
+        let found = Self::ALL
+            .into_iter()
+            .find(|(operator, ..)| *operator == self);
         found.map_or("", |(.., word)| word)
     }
 

@@ -52,7 +52,9 @@ impl<'a> Codes<'a> {
     /// # Errors
     /// What SQLite says.
     pub fn numbers(self) -> Result<Vec<i64>> {
-        let mut read = self.shadow.sql("SELECT chunk FROM {codes} ORDER BY chunk")?;
+        let mut read = self
+            .shadow
+            .sql("SELECT chunk FROM {codes} ORDER BY chunk")?;
         let mut numbers = Vec::new();
         while read.step()? == Row::Ready {
             numbers.push(read.integer(0).unwrap_or(i64::MIN));

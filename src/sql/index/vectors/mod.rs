@@ -105,7 +105,9 @@ impl<'a> Vectors<'a> {
     /// What SQLite says; damage.
     pub fn remove(self, row: i64) -> Result<()> {
         let slots = self.passages.slots_of(row)?;
-        slots.into_iter().try_for_each(|slot| self.remove_slot(slot))
+        slots
+            .into_iter()
+            .try_for_each(|slot| self.remove_slot(slot))
     }
 
     fn remove_slot(self, slot: i64) -> Result<()> {
@@ -153,7 +155,11 @@ impl<'a> Vectors<'a> {
             return Ok(free);
         }
         // A chunk is coded as soon as it is full, so a slot farther on is none of ours.
-        let most = if room.tail == 0 { FIRST_CODES } else { CHUNK as i64 };
+        let most = if room.tail == 0 {
+            FIRST_CODES
+        } else {
+            CHUNK as i64
+        };
         if room.next - room.tail >= most {
             let last = room.next - 1;
             return Err(corrupt(format_args!(

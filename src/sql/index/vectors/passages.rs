@@ -69,11 +69,7 @@ impl<'a> Passages<'a> {
     ///
     /// # Errors
     /// What SQLite says; damage; those of `look`.
-    pub fn at<R>(
-        self,
-        slot: i64,
-        look: impl FnOnce(i64, &[u8]) -> Result<R>,
-    ) -> Result<Option<R>> {
+    pub fn at<R>(self, slot: i64, look: impl FnOnce(i64, &[u8]) -> Result<R>) -> Result<Option<R>> {
         let mut read = self
             .shadow
             .sql("SELECT row, vector FROM {passages} WHERE slot = ?1")?;
