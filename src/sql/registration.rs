@@ -15,13 +15,16 @@ pub fn register(db: &Connection<'_>) -> Result<()> {
     if is_registered(db) {
         return Ok(());
     }
+    tables::register(db)?;
+    index::register(db)?;
     for function in functions::all() {
         db.define(function)?;
     }
-    tables::register(db)?;
-    index::register(db)
+    Ok(())
 }
 
+/// Whether an earlier load came to its end: `bge_version` is registered last.
+///
 /// Loading twice is usual (an auto-extension and a `.load`). SQLite refuses to define a function anew
 /// while a statement runs, as `SELECT load_extension(...)` does.
 fn is_registered(db: &Connection<'_>) -> bool {

@@ -12,13 +12,13 @@ mod vectors;
 
 use super::ffi::Function;
 
-/// Every scalar function, one entry for each number of arguments.
+/// Every scalar function, one entry for each number of arguments; `bge_version` is the last.
 pub fn all() -> impl Iterator<Item = Function> {
     let groups = [
         vectors::FUNCTIONS,
         embed::FUNCTIONS,
-        models::FUNCTIONS,
         index::FUNCTIONS,
+        models::FUNCTIONS,
     ];
     groups.into_iter().flatten().copied()
 }
