@@ -5,6 +5,7 @@
 //! - [`tables`]: table functions.
 //! - [`index`]: the semantic index, a virtual table that keeps data.
 //! - [`arguments`]: decoding for both, with messages that say what came and what was wanted.
+//! - [`models`]: which models a connection may have.
 //! - [`statement`]: what the calls of one statement share.
 //! - [`registration`]: what is registered on a connection, in one list.
 
@@ -12,6 +13,7 @@ mod arguments;
 pub mod ffi;
 mod functions;
 mod index;
+mod models;
 mod registration;
 mod statement;
 mod tables;

@@ -48,13 +48,13 @@ mod triggers;
 mod words;
 mod write;
 
-use super::ffi::{Connection, Host};
+use super::ffi::{Access, Connection, Host};
 use crate::error::Result;
 pub use store::{Index, Store};
 
 /// Registers the module.
-pub fn register(db: &Connection<'_>) -> Result<()> {
-    db.define_module::<table::Table>()
+pub fn register(db: &Connection<'_>, access: Access) -> Result<()> {
+    db.define_module::<table::Table>(access)
 }
 
 /// The index that a function was given by its name.

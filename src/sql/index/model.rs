@@ -9,6 +9,7 @@ use super::text::{Text, span};
 use crate::engine::{self, Role, SharedEmbedder};
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::Value;
+use crate::sql::models;
 
 /// What embedding a text gave.
 pub enum Made {
@@ -42,7 +43,7 @@ impl Store<'_> {
     /// It cannot be loaded, or is another than the one that made the vectors.
     pub fn model(&self, settings: &Settings) -> Result<SharedEmbedder> {
         let name = self.model_name(settings);
-        let model = engine::model_unless(&name, self.host.interrupts)?;
+        let model = models::of_index(&name, self.host)?;
         if let Some((_, bound)) = &settings.model {
             let here = model.fingerprint()?;
             if here[..] != bound[..] {
