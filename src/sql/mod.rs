@@ -6,6 +6,7 @@
 //! - [`index`]: the semantic index, a virtual table that keeps data.
 //! - [`lexer`]: the one lexer for SQL.
 //! - [`arguments`]: decoding for both, with messages that say what came and what was wanted.
+//! - [`models`]: which models a connection may have.
 //! - [`statement`]: what the calls of one statement share.
 //! - [`registration`]: what is registered on a connection, in one list.
 
@@ -14,6 +15,7 @@ pub mod ffi;
 mod functions;
 mod index;
 mod lexer;
+mod models;
 mod registration;
 mod statement;
 mod tables;

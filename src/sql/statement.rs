@@ -3,8 +3,9 @@
 //! A statement keeps its models to its end, whatever is loaded or unloaded meanwhile.
 
 use super::arguments::model_name_or_null;
-use super::ffi::{Call, Context, Interrupts};
-use crate::engine::{self, SharedEmbedder, Stop};
+use super::ffi::{Call, Context, Host, Interrupts};
+use super::models;
+use crate::engine::SharedEmbedder;
 use crate::error::Result;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,17 +17,14 @@ impl Models {
     /// The model of this name: the one that the statement used before, else the one loaded now.
     ///
     /// # Errors
-    /// As [`engine::model`]; an interruption while it is being loaded.
-    pub fn get(&self, name: Option<&str>, stop: &dyn Stop) -> Result<SharedEmbedder> {
-        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, model)) = models.iter().find(|(other, _)| other.as_deref() == name) {
+    /// As [`models::named`]; an interruption while it is being loaded.
+    pub fn get(&self, name: Option<&str>, host: &Host<'_>) -> Result<SharedEmbedder> {
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, model)) = used.iter().find(|(other, _)| other.as_deref() == name) {
             return Ok(SharedEmbedder::clone(model));
         }
-        let model = match name {
-            Some(name) => engine::model_unless(name, stop)?,
-            None => engine::model_unless(&engine::default_model_name(), stop)?,
-        };
-        models.push((name.map(str::to_owned), SharedEmbedder::clone(&model)));
+        let model = models::named(name, host)?;
+        used.push((name.map(str::to_owned), SharedEmbedder::clone(&model)));
         Ok(model)
     }
 
@@ -37,7 +35,7 @@ impl Models {
     /// As [`Self::get`]; an argument that is no name.
     pub fn of_call(&self, call: &Call<'_>, n: usize) -> Result<SharedEmbedder> {
         let name = model_name_or_null(call.argument(n), n)?;
-        self.get(name, call.host.interrupts)
+        self.get(name, &call.host)
     }
 }
 
@@ -50,6 +48,15 @@ pub struct PerStatement {
 }
 
 impl PerStatement {
+    /// What the work of a call may ask of the host.
+    pub fn host<'c>(&'c self, context: &Context<'c>) -> Host<'c> {
+        Host {
+            db: context.connection(),
+            interrupts: &self.interrupts,
+            access: context.access(),
+        }
+    }
+
     /// The one of the statement that makes this call.
     pub fn of(context: &Context<'_>) -> Arc<Self> {
         context.of_statement().unwrap_or_else(|| {

@@ -17,6 +17,7 @@ pub mod code {
     pub const ERROR: c_int = 1;
     pub const INTERNAL: c_int = 2;
     pub const NOMEM: c_int = 7;
+    pub const READONLY: c_int = 8;
     pub const INTERRUPT: c_int = 9;
     pub const CORRUPT_VTAB: c_int = 11 | 1 << 8;
     pub const TOOBIG: c_int = 18;

@@ -4,6 +4,7 @@
 //! A table is shared by its cursors and may be used again by SQL that it runs itself, so nobody ever
 //! has it mutably.
 
+use super::access::Access;
 use super::api::{Api, Connection, code, result_code, sqlite};
 use super::function::Context;
 use super::guard::{guarded, release};
@@ -21,7 +22,13 @@ use std::cell::UnsafeCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 
-/// Registers a module; its callbacks get the [`Api`] of this host as their data.
+/// What the callbacks of a module get as their data: this host, and what the connection may do.
+struct ModuleData {
+    api: Api,
+    access: Access,
+}
+
+/// Registers a module on a connection that may do this much.
 ///
 /// # Errors
 /// What SQLite says.
@@ -30,11 +37,16 @@ use std::marker::PhantomData;
 /// `module` is static, as long as its `iVersion` says, and its callbacks fit each other.
 pub(super) unsafe fn register(
     db: &Connection<'_>,
+    access: Access,
     name: &str,
     module: *const sqlite3_module,
 ) -> Result<()> {
     let c_name = CString::new(name).map_err(|e| Error::internal(e.to_string()))?;
-    let data = Box::into_raw(Box::new(db.api())).cast::<c_void>();
+    let data = ModuleData {
+        api: db.api(),
+        access,
+    };
+    let data = Box::into_raw(Box::new(data)).cast::<c_void>();
     // SAFETY: the connection is open, the module the caller's; `data` is freed by `drop_data`, which
     // SQLite calls also where registration fails.
     let rc = unsafe {
@@ -53,7 +65,7 @@ pub(super) unsafe fn register(
 
 unsafe extern "C" fn drop_data(data: *mut c_void) {
     // SAFETY: made by `register`, freed once.
-    drop(unsafe { Box::from_raw(data.cast::<Api>()) });
+    drop(unsafe { Box::from_raw(data.cast::<ModuleData>()) });
 }
 
 /// A connected table, as SQLite sees it: its own part first, which both sides write, and which is
@@ -62,6 +74,7 @@ unsafe extern "C" fn drop_data(data: *mut c_void) {
 pub(super) struct Connected<T> {
     base: UnsafeCell<sqlite3_vtab>,
     api: Api,
+    access: Access,
     db: *mut sqlite3,
     /// The probe is finalised when the table is disconnected, which SQLite does before a
     /// connection closes: hence a lifetime that the compiler cannot see.
@@ -90,6 +103,7 @@ impl<T> Connected<T> {
         Host {
             db,
             interrupts: &self.interrupts,
+            access: self.access,
         }
     }
 
@@ -129,15 +143,16 @@ pub(super) unsafe fn connect<T>(
     configure: impl FnOnce(&Connection<'_>),
 ) -> c_int {
     // SAFETY: the caller's contract; the connection outlives its tables.
-    let (api, connection) = unsafe {
-        let api = *data.cast::<Api>();
-        (api, Connection::<'static>::from_raw(api, db))
+    let (&ModuleData { api, access }, connection) = unsafe {
+        let data = &*data.cast::<ModuleData>();
+        (data, Connection::<'static>::from_raw(data.api, db))
     };
     let made = guarded(|| {
         let interrupts = Interrupts::new(connection);
         let host = Host {
             db: connection,
             interrupts: &interrupts,
+            access,
         };
         let (inner, columns) = make(&host)?;
         configure(&connection);
@@ -150,6 +165,7 @@ pub(super) unsafe fn connect<T>(
         Ok(Box::new(Connected {
             base,
             api,
+            access,
             db,
             interrupts,
             inner,
@@ -331,12 +347,8 @@ impl<T: Table> Callbacks<T> {
         let (scan, table, result, unchanged) = unsafe {
             let (scan, table) = Self::parts(cursor);
             let unchanged = sqlite!(table.api, vtab_nochange(context)) != 0;
-            (
-                scan,
-                table,
-                Context::from_raw(table.api, context),
-                unchanged,
-            )
+            let result = Context::from_raw(table.api, table.access, context);
+            (scan, table, result, unchanged)
         };
         let n = usize::try_from(n).unwrap_or(usize::MAX);
         match guarded(|| scan.column(&table.inner, &table.host(), n, unchanged)) {

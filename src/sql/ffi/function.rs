@@ -3,6 +3,7 @@
 //! A [`Function`] is data: name, number of arguments, flags and a plain Rust function from
 //! arguments to a [`Value`]. Panics end here; errors keep their code and get the function's name.
 
+use super::access::Access;
 use super::api::{Api, Connection, HOSTS, code, result_code, sqlite, transient};
 use super::guard::{guarded, release};
 use super::interrupt::Interrupts;
@@ -53,18 +54,27 @@ pub struct Function {
     pub name: &'static str,
     pub arguments: usize,
     pub flags: Flags,
+    /// What a connection must be allowed to do to have it.
+    pub needs: Access,
     pub body: Body,
 }
 
+/// A function as it was registered on a connection: what SQLite keeps as its user data.
+struct Registered {
+    function: Function,
+    access: Access,
+}
+
 impl Connection<'_> {
-    /// Registers a function.
+    /// Registers a function on a connection that may do this much.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn define(&self, function: Function) -> Result<()> {
+    pub fn define(&self, access: Access, function: Function) -> Result<()> {
         const UTF8: c_int = 1;
         let name = CString::new(function.name).map_err(|e| Error::internal(e.to_string()))?;
-        let data = Box::into_raw(Box::new(function)).cast::<c_void>();
+        let data = Box::new(Registered { function, access });
+        let data = Box::into_raw(data).cast::<c_void>();
         // SAFETY: the connection is open, the name a C string; `data` is freed by `destroy`, which
         // SQLite calls also where registration fails.
         let rc = unsafe {
@@ -92,8 +102,8 @@ impl Connection<'_> {
 }
 
 unsafe extern "C" fn destroy(data: *mut c_void) {
-    // SAFETY: made by `define` from a `Box<Function>`, freed once.
-    drop(unsafe { Box::from_raw(data.cast::<Function>()) });
+    // SAFETY: made by `define`, freed once.
+    drop(unsafe { Box::from_raw(data.cast::<Registered>()) });
 }
 
 type Call = unsafe extern "C" fn(*mut sqlite3_context, c_int, *mut *mut sqlite3_value);
@@ -108,20 +118,18 @@ unsafe extern "C" fn call<const SLOT: usize>(
     count: c_int,
     arguments: *mut *mut sqlite3_value,
 ) {
-    // SAFETY: SQLite passes a context that lives until we return.
-    let context = unsafe { Context::from_raw(Api::of_slot(SLOT), context) };
-    let mut flags = Flags::NONE;
-    let result = guarded(|| {
-        // SAFETY: the user data is the `Function` that `define` registered, alive while it is
-        // called; SQLite passes `count` protected values that live until we return.
-        let (function, arguments) = unsafe {
-            let function = &*sqlite!(context.api, user_data(context.raw)).cast::<Function>();
-            (function, Arguments::from_raw(context.api, count, arguments))
-        };
-        flags = function.flags;
-        (function.body)(&context, arguments).map_err(|e| name_it(e, function.name))
-    });
-    let is_json = flags.contain(Flags::JSON) && matches!(result, Ok(Value::Text(_)));
+    let api = Api::of_slot(SLOT);
+    // SAFETY: SQLite passes a context and `count` protected values that live until we return; the
+    // user data is what `define` registered, alive while it is called.
+    let (Registered { function, access }, arguments) = unsafe {
+        let registered = &*sqlite!(api, user_data(context)).cast::<Registered>();
+        (registered, Arguments::from_raw(api, count, arguments))
+    };
+    // SAFETY: as above.
+    let context = unsafe { Context::from_raw(api, *access, context) };
+    let result =
+        guarded(|| (function.body)(&context, arguments).map_err(|e| name_it(e, function.name)));
+    let is_json = function.flags.contain(Flags::JSON) && matches!(result, Ok(Value::Text(_)));
     context.give(result);
     if is_json {
         context.mark_as_json();
@@ -173,6 +181,7 @@ impl<'v> Arguments<'v> {
 /// One call: results, auxiliary data, and the connection it runs on.
 pub struct Context<'c> {
     api: Api,
+    access: Access,
     raw: *mut sqlite3_context,
     life: PhantomData<&'c ()>,
 }
@@ -180,9 +189,10 @@ pub struct Context<'c> {
 impl<'c> Context<'c> {
     /// # Safety
     /// `raw` is a context of this host that lives as long as `'c`.
-    pub(super) unsafe fn from_raw(api: Api, raw: *mut sqlite3_context) -> Self {
+    pub(super) unsafe fn from_raw(api: Api, access: Access, raw: *mut sqlite3_context) -> Self {
         Context {
             api,
+            access,
             raw,
             life: PhantomData,
         }
@@ -192,6 +202,11 @@ impl<'c> Context<'c> {
     pub fn connection(&self) -> Connection<'c> {
         // SAFETY: the context is alive, and so is its connection.
         unsafe { Connection::from_raw(self.api, sqlite!(self.api, context_db_handle(self.raw))) }
+    }
+
+    /// How much the connection may do.
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     /// A way to ask whether to stop, for [`Self::keep_for_statement`].

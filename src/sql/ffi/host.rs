@@ -1,5 +1,6 @@
 //! What a function or table may ask of the host while it works.
 
+use super::access::Access;
 use super::api::Connection;
 use super::statement::Statement;
 use crate::engine::Stop;
@@ -12,6 +13,8 @@ pub struct Host<'c> {
     pub db: Connection<'c>,
     /// "Should I stop?", with a probe that lives as long as the table is connected.
     pub interrupts: &'c dyn Stop,
+    /// How much the connection may do.
+    pub access: Access,
 }
 
 impl Host<'_> {

@@ -4,6 +4,7 @@
 //! and neither is its global table: two copies of SQLite in one process (Python's `sqlite3` beside
 //! `apsw`, say) have a table each, and a call must go through the one it came from.
 //!
+//! - [`access`]: how much a connection may do.
 //! - [`api`]: the routines table of one host, found again from inside a callback.
 //! - [`entry`]: the symbols that `.load` looks for.
 //! - `files`: which file a connection reads.
@@ -18,6 +19,7 @@
 //! - [`interrupt`]: "should I stop?", for every SQLite version.
 #![allow(unsafe_code)]
 
+mod access;
 mod api;
 mod callbacks;
 mod entry;
@@ -35,6 +37,7 @@ mod table_function;
 mod value;
 mod value_ref;
 
+pub use access::Access;
 pub use api::Connection;
 pub use function::{Arguments, Context, Flags, Function};
 pub use host::Host;

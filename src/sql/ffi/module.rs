@@ -1,6 +1,7 @@
 //! The module of [`super::stored`] tables: how they are made, connected, written, renamed, checked
 //! and dropped. What they share with table functions is in [`super::callbacks`].
 
+use super::access::Access;
 use super::api::{Connection, code, result_code, sqlite};
 use super::callbacks::{Callbacks, Connected, connect, elements, register};
 use super::guard::guarded;
@@ -15,15 +16,16 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 
 impl Connection<'_> {
-    /// Registers a module of stored tables.
+    /// Registers a module of stored tables. With [`Access::ReadOnly`] they can be read and checked,
+    /// and nothing else.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn define_module<T: StoredTable>(&self) -> Result<()> {
+    pub fn define_module<T: StoredTable>(&self, access: Access) -> Result<()> {
         // The whole of it: a new enough SQLite reads beyond the first part.
         let module = std::ptr::from_ref(Storing::<T>::MODULE).cast::<sqlite3_module>();
         // SAFETY: the module is static, and long enough for version 4.
-        unsafe { register(self, T::NAME, module) }
+        unsafe { register(self, access, T::NAME, module) }
     }
 }
 
@@ -80,7 +82,16 @@ impl<T: StoredTable> Storing<T> {
         message: *mut *mut c_char,
     ) -> c_int {
         // SAFETY: as SQLite calls xCreate.
-        unsafe { Self::make(T::create, db, data, (count, arguments), table, message) }
+        unsafe {
+            Self::make(
+                Self::create_if_allowed,
+                db,
+                data,
+                (count, arguments),
+                table,
+                message,
+            )
+        }
     }
 
     unsafe extern "C" fn connect(
@@ -93,6 +104,11 @@ impl<T: StoredTable> Storing<T> {
     ) -> c_int {
         // SAFETY: as SQLite calls xConnect.
         unsafe { Self::make(T::connect, db, data, (count, arguments), table, message) }
+    }
+
+    fn create_if_allowed(host: &Host<'_>, new: &NewTable<'_>) -> Result<(T, String)> {
+        check_writable(host)?;
+        T::create(host, new)
     }
 
     unsafe fn make(
@@ -127,7 +143,11 @@ impl<T: StoredTable> Storing<T> {
     unsafe extern "C" fn destroy(table: *mut sqlite3_vtab) -> c_int {
         // SAFETY: a table of this module.
         let connected = unsafe { Connected::<T>::from_raw(table) };
-        match guarded(|| connected.inner.destroy(&connected.host())) {
+        match guarded(|| {
+            let host = connected.host();
+            check_writable(&host)?;
+            connected.inner.destroy(&host)
+        }) {
             // SAFETY: where it succeeds SQLite does not use the table again.
             Ok(()) => unsafe { Callbacks::<T>::disconnect(table) },
             Err(e) => connected.fail(&e),
@@ -149,6 +169,7 @@ impl<T: StoredTable> Storing<T> {
         // Our own tables' rowids are not the application's.
         let last = host.db.last_insert_rowid();
         let outcome = guarded(|| {
+            check_writable(&host)?;
             // SAFETY: protected values that live during the call.
             let value = |n: usize| unsafe { ValueRef::from_raw(api, values[n]) };
             // SAFETY: as for `value`.
@@ -177,7 +198,11 @@ impl<T: StoredTable> Storing<T> {
             let table = Connected::<T>::from_raw(table);
             (table, CStr::from_ptr(to).to_string_lossy())
         };
-        table.report(guarded(|| table.inner.rename(&table.host(), &to)))
+        table.report(guarded(|| {
+            let host = table.host();
+            check_writable(&host)?;
+            table.inner.rename(&host, &to)
+        }))
     }
 
     unsafe extern "C" fn shadow_name(suffix: *const c_char) -> c_int {
@@ -214,6 +239,18 @@ impl<T: StoredTable> Storing<T> {
             unsafe { *message = said };
         }
         code::OK
+    }
+}
+
+fn check_writable(host: &Host<'_>) -> Result<()> {
+    match host.access {
+        Access::Full => Ok(()),
+        // SQLite has words of its own for this code, where it does not take ours (DROP TABLE).
+        Access::ReadOnly => Err(Error::new(
+            Kind::Host(code::READONLY),
+            "this connection has loaded sqlite-bge read-only: an index can be searched here, and not \
+             made, written, renamed or dropped",
+        )),
     }
 }
 

@@ -5,6 +5,7 @@
 //! by `=` (which is what `f(a, b)` means); the plan's text is a number with one bit for each argument
 //! that is there.
 
+use super::access::Access;
 use super::api::{Connection, sqlite};
 use super::callbacks::{Callbacks, connect, register};
 use super::function::name_it;
@@ -30,6 +31,8 @@ pub trait TableFunction: 'static {
     const REQUIRED: usize;
     /// Whether it may be used only by the application itself, never by a view or trigger.
     const DIRECT_ONLY: bool;
+    /// What a connection must be allowed to do to have it.
+    const NEEDS: Access;
     /// What the calls of one statement share: it lives as long as the statement.
     type Shared: Default + Send + 'static;
     /// Rows of one call.
@@ -72,13 +75,16 @@ impl<'c> Call<'c> {
 }
 
 impl Connection<'_> {
-    /// Registers a table function.
+    /// Registers a table function, if a connection that may do this much is to have it.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn define_table<T: TableFunction>(&self) -> Result<()> {
+    pub fn define_table<T: TableFunction>(&self, access: Access) -> Result<()> {
+        if access < T::NEEDS {
+            return Ok(());
+        }
         // SAFETY: the module is static.
-        unsafe { register(self, T::NAME, Called::<T>::MODULE) }
+        unsafe { register(self, access, T::NAME, Called::<T>::MODULE) }
     }
 }
 

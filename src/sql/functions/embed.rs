@@ -6,7 +6,7 @@
 use crate::engine::{Embedder, Role, SharedVector, Stop};
 use crate::error::Result;
 use crate::sql::arguments;
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Value};
+use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
 use crate::sql::statement::PerStatement;
 use crate::vector::blob;
 
@@ -19,48 +19,56 @@ pub const FUNCTIONS: &[Function] = &[
         name: "bge_embed",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: embed,
     },
     Function {
         name: "bge_embed",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: embed,
     },
     Function {
         name: "bge_embed_query",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: embed_query,
     },
     Function {
         name: "bge_embed_query",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: embed_query,
     },
     Function {
         name: "bge_tokens",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: tokens,
     },
     Function {
         name: "bge_tokens",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: tokens,
     },
     Function {
         name: "bge_tokenize",
         arguments: 1,
         flags: JSON,
+        needs: Access::ReadOnly,
         body: tokenize,
     },
     Function {
         name: "bge_tokenize",
         arguments: 2,
         flags: JSON,
+        needs: Access::ReadOnly,
         body: tokenize,
     },
 ];
@@ -97,7 +105,7 @@ fn with_text(
         return Ok(Value::Null);
     };
     let statement = PerStatement::of(context);
-    let model = statement.models.get(name, &statement.interrupts)?;
+    let model = statement.models.get(name, &statement.host(context))?;
     work(&model, text, &statement.interrupts)
 }
 

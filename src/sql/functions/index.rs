@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::sql::arguments::{mismatch, position, required_text};
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Host, Value};
+use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
 use crate::sql::index::{self, Parts};
 use crate::sql::statement::PerStatement;
 use std::time::Duration;
@@ -13,18 +13,21 @@ pub const FUNCTIONS: &[Function] = &[
         name: "bge_sync",
         arguments: 1,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: sync,
     },
     Function {
         name: "bge_sync",
         arguments: 2,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: sync,
     },
     Function {
         name: "bge_status",
         arguments: 1,
         flags: Flags::DIRECTONLY.and(Flags::JSON),
+        needs: Access::ReadOnly,
         body: status,
     },
 ];
@@ -59,15 +62,11 @@ fn with_index(
     work: impl FnOnce(Parts<'_>) -> Result<Value>,
 ) -> Result<Value> {
     let of_statement = PerStatement::of(context);
-    let host = Host {
-        db: context.connection(),
-        interrupts: &of_statement.interrupts,
-    };
+    let host = of_statement.host(context);
     let index = index::find(&host, name)?;
     let work = || {
         let _using = index.answer()?;
-        let parts = Parts::new(&host, &index);
-        work(parts)
+        work(Parts::new(&host, &index))
     };
     work().map_err(|e| index::explained(&e))
 }

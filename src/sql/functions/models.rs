@@ -1,11 +1,10 @@
 //! `bge_load`, `bge_unload`, `bge_info`, `bge_version`.
 
-use crate::VERSION;
 use crate::engine::options::Options;
 use crate::engine::{self, find, report};
 use crate::error::Result;
 use crate::sql::arguments::{self, position, required_text};
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Value};
+use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
 
 /// See the module.
 pub const FUNCTIONS: &[Function] = &[
@@ -13,39 +12,47 @@ pub const FUNCTIONS: &[Function] = &[
         name: "bge_load",
         arguments: 2,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: load,
     },
     Function {
         name: "bge_load",
         arguments: 3,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: load,
     },
     Function {
         name: "bge_unload",
         arguments: 1,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: unload,
     },
     Function {
         name: "bge_info",
         arguments: 0,
         flags: Flags::JSON,
+        needs: Access::ReadOnly,
         body: info,
     },
     Function {
         name: "bge_info",
         arguments: 1,
         flags: Flags::JSON,
+        needs: Access::ReadOnly,
         body: info,
     },
-    Function {
-        name: "bge_version",
-        arguments: 0,
-        flags: Flags::DETERMINISTIC.and(Flags::INNOCUOUS),
-        body: version,
-    },
 ];
+
+/// `bge_version`.
+pub const VERSION: Function = Function {
+    name: "bge_version",
+    arguments: 0,
+    flags: Flags::DETERMINISTIC.and(Flags::INNOCUOUS),
+    needs: Access::ReadOnly,
+    body: version,
+};
 
 fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, "the name that the model is to have")?;
@@ -78,5 +85,5 @@ fn info(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
 }
 
 fn version(_: &Context<'_>, _: Arguments<'_>) -> Result<Value> {
-    Ok(VERSION.into())
+    Ok(crate::VERSION.into())
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::sql::arguments::{self, position};
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Value};
+use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
 use crate::vector::{self, Vector, blob};
 
 const FLAGS: Flags = Flags::DETERMINISTIC.and(Flags::INNOCUOUS);
@@ -13,42 +13,49 @@ pub const FUNCTIONS: &[Function] = &[
         name: "bge_cosine",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: cosine,
     },
     Function {
         name: "bge_dot",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: dot,
     },
     Function {
         name: "bge_l2",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: l2,
     },
     Function {
         name: "bge_normalize",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: normalize,
     },
     Function {
         name: "bge_dims",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: dims,
     },
     Function {
         name: "bge_to_json",
         arguments: 1,
         flags: FLAGS.and(Flags::JSON),
+        needs: Access::ReadOnly,
         body: to_json,
     },
     Function {
         name: "bge_from_json",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: from_json,
     },
 ];

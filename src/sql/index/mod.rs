@@ -61,7 +61,7 @@ mod unfinished;
 mod vectors;
 mod write;
 
-use super::ffi::{Connection, Host};
+use super::ffi::{Access, Connection, Host};
 use crate::error::Result;
 pub use damage::explained;
 pub use handle::Index;
@@ -70,8 +70,8 @@ pub use status::status;
 pub use sync::sync;
 
 /// Registers the module.
-pub fn register(db: &Connection<'_>) -> Result<()> {
-    db.define_module::<connected::Connected>()
+pub fn register(db: &Connection<'_>, access: Access) -> Result<()> {
+    db.define_module::<connected::Connected>(access)
 }
 
 /// The index that a function was given by its name.

@@ -8,6 +8,7 @@ use super::text::{Text, span};
 use crate::engine::{self, Role, SharedEmbedder};
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::Value;
+use crate::sql::models;
 
 /// The first digits of a fingerprint, for people.
 fn digits(print: &[u8]) -> String {
@@ -32,7 +33,7 @@ pub fn name(shadow: Shadow<'_>, settings: &Settings) -> String {
 /// It cannot be loaded, or is another than the one that made the vectors.
 pub fn get(shadow: Shadow<'_>, settings: &Settings) -> Result<SharedEmbedder> {
     let name = name(shadow, settings);
-    let model = engine::model_unless(&name, shadow.host.interrupts)?;
+    let model = models::of_index(&name, shadow.host)?;
     if let Some((_, bound)) = &settings.model {
         let here = model.fingerprint()?;
         if here[..] != bound[..] {

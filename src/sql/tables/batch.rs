@@ -8,7 +8,7 @@
 use crate::engine::bulk::{Bulk, Embedded, Row};
 use crate::error::{Error, Kind, Result};
 use crate::sql::arguments::required;
-use crate::sql::ffi::{self, Call, Cursor, Host, Statement, TableFunction, Value};
+use crate::sql::ffi::{self, Access, Call, Cursor, Host, Statement, TableFunction, Value};
 use crate::sql::lexer::skip_blanks;
 use crate::sql::statement::Models;
 use crate::vector::blob;
@@ -17,7 +17,7 @@ use crate::vector::blob;
 pub struct Batch;
 
 /// The SELECT under way, and the row at hand.
-pub struct Rows {
+pub struct BatchRows {
     select: Statement<'static>,
     bulk: Bulk<Value>,
     row: Option<Embedded<Value>>,
@@ -43,14 +43,15 @@ impl TableFunction for Batch {
     ];
     const REQUIRED: usize = 1;
     const DIRECT_ONLY: bool = true;
+    const NEEDS: Access = Access::Full;
     type Shared = Models;
-    type Cursor = Rows;
+    type Cursor = BatchRows;
 
-    fn call(call: &Call<'_>, models: &mut Models) -> Result<Rows> {
+    fn call(call: &Call<'_>, models: &mut Models) -> Result<BatchRows> {
         let sql = required(call.argument(0), 0, "a SELECT of two columns, key and text")?;
         let mut select = prepare(call, sql)?;
         bind(call, &mut select)?;
-        Ok(Rows {
+        Ok(BatchRows {
             select,
             bulk: Bulk::new(models.of_call(call, 1)?, row_name),
             row: None,
@@ -182,7 +183,7 @@ fn row_name(key: &Value) -> String {
     }
 }
 
-impl Cursor for Rows {
+impl Cursor for BatchRows {
     fn advance(&mut self, host: &Host<'_>) -> Result<bool> {
         let select = &mut self.select;
         self.row = self.bulk.next(&mut || read(select), host.interrupts)?;

@@ -4,7 +4,7 @@ use crate::engine::SharedEmbedder;
 use crate::engine::chunks::{Passage, Passages};
 use crate::error::{Error, Result};
 use crate::sql::arguments::{mismatch, position, text_of};
-use crate::sql::ffi::{Call, Cursor, Host, TableFunction, Type, Value};
+use crate::sql::ffi::{Access, Call, Cursor, Host, TableFunction, Type, Value};
 use crate::sql::statement::Models;
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use std::ops::Range;
 pub struct Chunks;
 
 /// The rest of the text, and the passage at hand. Without a text there is neither.
-pub struct Rows {
+pub struct ChunkRows {
     rest: Option<(SharedEmbedder, Passages<String>)>,
     idx: i64,
     row: Option<(Range<usize>, Passage)>,
@@ -30,10 +30,11 @@ impl TableFunction for Chunks {
     const ARGUMENTS: &'static [&'static str] = &["text", "max_tokens", "overlap", "model"];
     const REQUIRED: usize = 1;
     const DIRECT_ONLY: bool = false;
+    const NEEDS: Access = Access::ReadOnly;
     type Shared = Models;
-    type Cursor = Rows;
+    type Cursor = ChunkRows;
 
-    fn call(call: &Call<'_>, models: &mut Models) -> Result<Rows> {
+    fn call(call: &Call<'_>, models: &mut Models) -> Result<ChunkRows> {
         let text = call
             .argument(0)
             .map_or(Ok(None), |value| text_of(value, 0))?;
@@ -47,7 +48,7 @@ impl TableFunction for Chunks {
                 Some((model, passages))
             }
         };
-        Ok(Rows {
+        Ok(ChunkRows {
             rest,
             idx: -1,
             row: None,
@@ -77,7 +78,7 @@ fn tokens(call: &Call<'_>, n: usize) -> Result<Option<usize>> {
     }
 }
 
-impl Cursor for Rows {
+impl Cursor for ChunkRows {
     fn advance(&mut self, host: &Host<'_>) -> Result<bool> {
         self.row = match &mut self.rest {
             None => None,

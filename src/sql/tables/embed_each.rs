@@ -3,7 +3,7 @@
 use crate::engine::bulk::{Bulk, Embedded, Row};
 use crate::error::{Error, Result};
 use crate::sql::arguments::text_of;
-use crate::sql::ffi::{Call, Cursor, Host, TableFunction, Value};
+use crate::sql::ffi::{Access, Call, Cursor, Host, TableFunction, Value};
 use crate::sql::statement::Models;
 use crate::vector::blob;
 use serde_json::Value as Json;
@@ -24,6 +24,7 @@ impl TableFunction for EmbedEach {
     const ARGUMENTS: &'static [&'static str] = &["json_array", "model"];
     const REQUIRED: usize = 1;
     const DIRECT_ONLY: bool = false;
+    const NEEDS: Access = Access::ReadOnly;
     type Shared = Models;
     type Cursor = Each;
 

@@ -10,13 +10,13 @@ mod chunks;
 mod embed_each;
 mod models;
 
-use super::ffi::Connection;
+use super::ffi::{Access, Connection};
 use crate::error::Result;
 
-/// Registers every table function.
-pub fn register(db: &Connection<'_>) -> Result<()> {
-    db.define_table::<embed_each::EmbedEach>()?;
-    db.define_table::<batch::Batch>()?;
-    db.define_table::<chunks::Chunks>()?;
-    db.define_table::<models::Models>()
+/// Registers the table functions that a connection may have.
+pub fn register(db: &Connection<'_>, access: Access) -> Result<()> {
+    db.define_table::<embed_each::EmbedEach>(access)?;
+    db.define_table::<batch::Batch>(access)?;
+    db.define_table::<chunks::Chunks>(access)?;
+    db.define_table::<models::Models>(access)
 }

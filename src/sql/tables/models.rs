@@ -2,13 +2,13 @@
 
 use crate::engine::inventory::{Model, models};
 use crate::error::Result;
-use crate::sql::ffi::{Call, Cursor, Host, TableFunction, Value};
+use crate::sql::ffi::{Access, Call, Cursor, Host, TableFunction, Value};
 
 /// See the module.
 pub struct Models;
 
 /// The models, and the one at hand.
-pub struct Rows {
+pub struct ModelRows {
     rest: std::vec::IntoIter<Model>,
     row: Option<Model>,
 }
@@ -30,18 +30,19 @@ impl TableFunction for Models {
     const ARGUMENTS: &'static [&'static str] = &[];
     const REQUIRED: usize = 0;
     const DIRECT_ONLY: bool = false;
+    const NEEDS: Access = Access::ReadOnly;
     type Shared = ();
-    type Cursor = Rows;
+    type Cursor = ModelRows;
 
-    fn call(_: &Call<'_>, (): &mut ()) -> Result<Rows> {
-        Ok(Rows {
+    fn call(_: &Call<'_>, (): &mut ()) -> Result<ModelRows> {
+        Ok(ModelRows {
             rest: models().into_iter(),
             row: None,
         })
     }
 }
 
-impl Cursor for Rows {
+impl Cursor for ModelRows {
     fn advance(&mut self, _: &Host<'_>) -> Result<bool> {
         self.row = self.rest.next();
         Ok(self.row.is_some())
