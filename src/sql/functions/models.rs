@@ -1,8 +1,8 @@
 //! `bge_load`, `bge_unload`, `bge_info`, `bge_version`.
 
 use crate::VERSION;
-use crate::engine::options::Options;
-use crate::engine::{self, find, report};
+use crate::engine;
+use crate::engine::Options;
 use crate::error::Result;
 use crate::sql::arguments::{self, position, required_text};
 use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
@@ -73,8 +73,8 @@ fn unload(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
 fn info(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
     let default = engine::default_model_name();
     let name = arguments::model_name(arguments, 0)?.unwrap_or(&default);
-    find::check_name(name)?;
-    Ok(Output::Json(report::report(name).to_string()))
+    engine::check_name(name)?;
+    Ok(Output::Json(engine::report(name).to_string()))
 }
 
 fn version(_: &Context<'_>, _: Arguments<'_>) -> Result<Output> {

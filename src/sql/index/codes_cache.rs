@@ -7,7 +7,7 @@
 
 use super::code_store::{CHUNK, Chunk};
 use super::store::{Store, corrupt};
-use crate::engine::native::PerProcess;
+use crate::engine::process::per_process::PerProcess;
 use crate::error::Result;
 use crate::sql::ffi::{Output, Row};
 use crate::vector::codes::{Coder, Query};

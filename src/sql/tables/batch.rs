@@ -6,7 +6,7 @@
 //! `INSERT INTO t SELECT ... FROM bge_batch('SELECT ... FROM t')` would read its own rows for ever.
 
 use super::model;
-use crate::engine::bulk::{Bulk, Embedded, Row};
+use crate::engine::{Bulk, Embedded, Row};
 use crate::error::{Error, Kind, Result};
 use crate::sql::arguments::required;
 use crate::sql::ffi::{self, Call, Cursor, Host, Output, Statement, TableFunction, skip_blanks};

@@ -2,7 +2,7 @@
 
 use super::model;
 use crate::engine::SharedEmbedder;
-use crate::engine::chunks::{Passage, Passages};
+use crate::engine::{Passage, Passages};
 use crate::error::{Error, Result};
 use crate::sql::arguments::{mismatch, position, text_of};
 use crate::sql::ffi::{Call, Cursor, Host, Output, TableFunction, Type};

@@ -1,7 +1,7 @@
 //! `bge_embed_each(json_array [, model])`: the texts of a JSON array with their vectors.
 
 use super::model;
-use crate::engine::bulk::{Bulk, Embedded, Row};
+use crate::engine::{Bulk, Embedded, Row};
 use crate::error::{Error, Result};
 use crate::sql::arguments::text_of;
 use crate::sql::ffi::{Call, Cursor, Host, Output, TableFunction};

@@ -2,7 +2,7 @@
 
 use super::super::words::{Word, Words, is_name, shown};
 use super::{Column, Content, Spec, Storage};
-use crate::engine::find::check_name;
+use crate::engine::check_name;
 use crate::error::{Error, Result};
 use std::ops::RangeInclusive;
 
