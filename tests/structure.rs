@@ -83,18 +83,18 @@ fn foreign_crates_stay_where_they_belong() {
         |file| {
             !matches!(
                 file,
-                "engine/runtime.rs"
-                    | "engine/session.rs"
-                    | "engine/providers.rs"
-                    | "engine/assignment.rs"
+                "engine/inference/runtime.rs"
+                    | "engine/inference/session.rs"
+                    | "engine/inference/providers.rs"
+                    | "engine/inference/assignment.rs"
             )
         },
-        "ort is named only in engine::{runtime, session, providers, assignment}",
+        "ort is named only in engine::inference::{runtime, session, providers, assignment}",
     );
     forbid(
         &["tokenizers::"],
-        |file| file != "engine/tokenizer.rs",
-        "tokenizers is named only in engine::tokenizer",
+        |file| file != "engine/text/tokenizer.rs",
+        "tokenizers is named only in engine::text::tokenizer",
     );
     forbid(
         &["sqlite_loadable", "sqlite3_"],
@@ -122,8 +122,12 @@ fn unsafe_is_rare_and_explained() {
                 file,
                 "vector/kernels.rs"
                     | "vector/codes/kernels.rs"
-                    | "engine/native.rs"
-                    | "engine/assignment.rs"
+                    | "engine/process/own_library.rs"
+                    | "engine/process/environment.rs"
+                    | "engine/process/per_process.rs"
+                    | "engine/inference/library.rs"
+                    | "engine/inference/cuda_memory.rs"
+                    | "engine/inference/assignment.rs"
             )
     };
     forbid(

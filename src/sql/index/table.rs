@@ -6,13 +6,12 @@
 use super::connected::Connected;
 use super::content::triggers;
 use super::cursor::Cursor;
-use super::declare::{self, ColumnRole, KNOWN};
+use super::declare::{self, ColumnRole};
 use super::handle::Index;
 use super::names::{Names, PROTECTED};
 use super::parts::Parts;
 use super::plan::{Layout, Op, OrderTerm, Plan, Term, plan};
 use super::{check, commands, ordinary, write};
-use crate::engine::find::check_name;
 use crate::error::{Error, Result};
 use crate::sql::ffi::{Host, IndexInfo, NewTable, StoredTable, Write};
 use crate::sql::lexer::quote_name;
@@ -26,11 +25,7 @@ pub fn declared(schema: &str, name: &str, arguments: &[&str]) -> Result<Index> {
         schema: schema.to_owned(),
         index: name.to_owned(),
     };
-    let spec = declare::parse(name, arguments)?;
-    if let Some(model) = &spec.model {
-        check_name(model).map_err(|e| Error::invalid(format!("{e}; known: {KNOWN}")))?;
-    }
-    Ok(Index::new(names, spec))
+    Ok(Index::new(names, declare::parse(name, arguments)?))
 }
 
 fn connected(new: &NewTable<'_>) -> Result<(Connected, String)> {

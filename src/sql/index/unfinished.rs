@@ -6,7 +6,7 @@
 //! computed again.
 
 use crate::engine::SharedVector;
-use crate::engine::native::PerProcess;
+use crate::engine::process::per_process::PerProcess;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use xxhash_rust::xxh3::Xxh3;

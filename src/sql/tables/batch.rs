@@ -5,7 +5,7 @@
 //! statement that writes is running, it is read to its end first, into a sorter of SQLite's:
 //! `INSERT INTO t SELECT ... FROM bge_batch('SELECT ... FROM t')` would read its own rows for ever.
 
-use crate::engine::bulk::{Bulk, Embedded, Row};
+use crate::engine::{Bulk, Embedded, Row};
 use crate::error::{Error, Kind, Result};
 use crate::sql::arguments::required;
 use crate::sql::ffi::{self, Access, Call, Cursor, Host, Statement, TableFunction, Value};

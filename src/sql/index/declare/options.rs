@@ -1,6 +1,7 @@
 //! The options of an index: `content = 'notes'`, `storage = f16` and the like.
 
 use super::spec::{Column, ContentMode, Spec};
+use crate::engine::check_name;
 use crate::error::{Error, Result};
 use crate::sql::lexer::{Word, Words, is_name, shown};
 use crate::vector::storage::Storage;
@@ -49,7 +50,7 @@ impl Options {
         let taken = match key.as_str() {
             "content" => Some(value.clone()).map(|v| self.content = Some(v)),
             "content_rowid" => text().map(|v| self.content_rowid = Some(v)),
-            "model" => text().map(|v| self.model = Some(v)),
+            "model" => Some(checked_model(&value)?).map(|v| self.model = Some(v)),
             "triggers" => switch(&value).map(|v| self.triggers = Some(v)),
             "catchup" => number(CATCHUP).map(|v| self.catchup = Some(v)),
             "chunk_tokens" => number(CHUNK_TOKENS).map(|v| self.chunk_tokens = Some(v)),
@@ -136,4 +137,9 @@ fn switch(value: &str) -> Option<bool> {
         "off" | "0" | "false" => Some(false),
         _ => None,
     }
+}
+
+fn checked_model(name: &str) -> Result<String> {
+    check_name(name).map_err(|e| Error::invalid(format!("{e}; known: {KNOWN}")))?;
+    Ok(name.to_owned())
 }

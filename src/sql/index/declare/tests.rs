@@ -193,7 +193,9 @@ fn wrong_options_are_named_and_the_known_ones_listed() {
     for (argument, named) in [
         ("contnet='notes'", "unknown option 'contnet'"),
         ("\"a b\"=1", "unknown option 'a b'"),
-        ("model=''", "option model is ''"),
+        ("model='../x'", "'../x' is not a model name"),
+        ("model=.x", "'.x' is not a model name"),
+        ("model=''", "'' is not a model name"),
         ("catchup=100001", "option catchup is '100001'"),
         ("catchup=-1", "option catchup is '-1'"),
         ("catchup=+1", "option catchup is '+1'"),

@@ -9,7 +9,7 @@
 //! of the cache.
 
 use super::chunk::Chunk;
-use crate::engine::native::PerProcess;
+use crate::engine::process::per_process::PerProcess;
 use crate::error::Result;
 use crate::sql::index::database::Database;
 use crate::sql::index::handle::Index;
