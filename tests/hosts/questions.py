@@ -43,7 +43,8 @@ class Question:
 
 class Questions:
     def __init__(self, chance, ids, cuts, joins=True, modern=True, texts=(), parameters=True, view=False):
-        """joins: also statements that may search once for each of many rows. modern: IS DISTINCT FROM (SQLite 3.39).
+        """joins: also statements that may search once for each of many rows. modern: IS DISTINCT FROM (SQLite 3.39), and
+        AS MATERIALIZED, which SQLite 3.38 merges like any other subquery.
         texts: of the text column, if it is kept. view: there is a view `near` of the 7 nearest rows."""
         self.chance, self.ids, self.cuts, self.joins, self.modern = chance, ids, cuts, joins, modern
         self.texts, self.parameters, self.view = texts, parameters, view
@@ -235,7 +236,7 @@ class Questions:
         given = self.value(k)
         own = self.some(self.own, [0, 0, 1, 1, 1, 2])
         later = self.some(self.later, [0, 0, 0, 1])
-        kind = chance.choice(["plain"] * 4 + ["in", "count", "merged", "limited", "materialized"] + self.view * ["view", "view"]
+        kind = chance.choice(["plain"] * 4 + ["in", "count", "merged", "limited"] + self.modern * ["materialized"] + self.view * ["view", "view"]
                              + self.joins * (["join"] * 5 + ["left", "left", "of left", "exists", "scalar", "twice"]))
         # Asked as a call, or with MATCH and k among the terms.
         called = chance.random() < 0.5

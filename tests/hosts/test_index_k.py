@@ -7,7 +7,7 @@ with the k rows. What cannot be applied before ranking is an error beside k. Wit
 
 import apsw
 import pytest
-from sessions import SESSIONS, OldestSession
+from sessions import SESSIONS, OldestSession, literal
 from support import TINY, HostError, blob, connect, failure, value
 
 # Distances to `:q` grow with the rowid; languages alternate.
@@ -124,7 +124,6 @@ OWN = [
 
 @pytest.mark.parametrize("where,given,wanted", OWN)
 def test_a_constant_is_applied_before_the_cut(session, where, given, wanted):
-    from sessions import literal
     for text, bound in ((where.format(v=literal(given)), {}), (where.format(v=":v"), {"v": given})):
         for k in (1, 2):
             for asked in (f"e(:q, {k}) WHERE {text}", f"e WHERE {text} AND e MATCH :q AND k = {k}"):
@@ -192,6 +191,8 @@ def test_a_constant_outside_of_a_plain_subquery_is_merged_into_it(session):
     for near in ("two_by_limit", bounded):
         assert ids(session, f"SELECT r FROM {near} WHERE lang = 'fr'") == []
         assert ids(session, f"SELECT r FROM {near} WHERE lang = 'de'") == [2]
+    if isinstance(session, OldestSession):
+        return  # SQLite 3.38 merges it into a MATERIALIZED one as well
     assert ids(session, f"WITH z AS MATERIALIZED {SUBQUERY} SELECT r FROM z WHERE lang = 'fr'") == []
     assert ids(session, f"WITH z AS MATERIALIZED {SUBQUERY} SELECT r FROM z WHERE lang = 'de'") == [2]
 
@@ -225,7 +226,6 @@ def test_a_text_column_and_another_table_s_value(session):
 @pytest.mark.parametrize("given", [True, False])
 def test_what_sqlite_alone_can_decide_is_right_or_an_error(session, where, value_of, given):
     """A number against a column without a type, an inequality under another collation: never a wrong number of rows."""
-    from sessions import literal
     bound = {"v": value_of} if given else {}
     where = where.format(v=":v" if given else literal(value_of))
     everything = ids(session, f"SELECT rowid FROM e(:q) WHERE {where} ORDER BY distance", **bound)
