@@ -7,6 +7,7 @@ The other connection works at each boundary between two statements of ours in tu
 import json
 import shutil
 import threading
+import time
 
 import apsw
 import pytest
@@ -72,8 +73,8 @@ def beside(made, folder, ours, theirs, boundary):
     return answered, errors
 
 
-@pytest.mark.parametrize("theirs", THEIRS)
-@pytest.mark.parametrize("ours", OURS)
+@pytest.mark.parametrize("ours,theirs", [(ours, theirs) for ours in OURS for theirs in THEIRS
+                                         if ours in ("sync", "command") or theirs in ("rebuild and sync", "write and sync")])
 def test_others_commit_between_two_statements_of_ours(made, tmp_path, ours, theirs):
     for boundary in range(1, 400):
         answered, errors = beside(made, tmp_path, OURS[ours], THEIRS[theirs], boundary)
@@ -100,8 +101,7 @@ while time.time() < float(sys.argv[2]):
     pass
 print(value(db, "SELECT bge_sync('t')"))
 """
-    import time
-    for round in range(4):
+    for round in range(2):
         path = tmp_path / f"{round}.db"
         db = connect(database=path)
         db.execute(f"PRAGMA journal_mode = {journal}")
