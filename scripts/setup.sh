@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh NEED...
 #
-# NEED is one or more of: cc libclang sqlite3 python3 venv maven strace binutils unzip rust.
+# NEED is one or more of: cc libclang sqlite3 libsqlite3 python3 venv maven strace binutils unzip rust.
 # Each need is checked by trying it, never by asking the package manager what it believes to
 # have installed: a compiler from elsewhere counts too. Says nothing when nothing is missing.
 # What is missing is installed with apt-get when we are root; anybody else gets the command to
@@ -13,7 +13,7 @@
 # Exit codes: 0 everything is there, 1 something is missing, 2 asked for in a wrong way.
 set -u
 
-NEEDS="cc libclang sqlite3 python3 venv maven strace binutils unzip rust"
+NEEDS="cc libclang sqlite3 libsqlite3 python3 venv maven strace binutils unzip rust"
 RUST_WANTED=1.92   # the oldest that the `ort` crate builds with
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -58,6 +58,11 @@ has_clang_headers() {
 }
 
 has_sqlite3()  { have sqlite3; }
+# The header and the library that a C program of the tests is linked with.
+has_libsqlite3() {
+    have cc && printf '#include <sqlite3.h>\nint main(void) { return sqlite3_initialize(); }\n' |
+        cc -x c - -o /dev/null -lsqlite3 >/dev/null 2>&1
+}
 has_python3()  { ask_python; case $python_says in new*) ;; *) return 1 ;; esac; }
 has_venv()     { ask_python; case $python_says in *venv) ;; *) return 1 ;; esac; }
 has_maven()    { have mvn && { have java || [ -x "${JAVA_HOME:-/nowhere}/bin/java" ]; }; }
@@ -82,6 +87,7 @@ packages_for() {
     case $1 in
         cc)       echo gcc libc6-dev ;;
         libclang) echo libclang-dev ;;
+        libsqlite3) echo libsqlite3-dev ;;
         venv)     echo python3-venv ;;
         maven)    echo maven default-jre-headless ;;   # Debian's maven takes any JRE; say which
         *)        echo "$1" ;;

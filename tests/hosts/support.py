@@ -73,11 +73,14 @@ def reference():
 # --- connections in this process -----------------------------------------------------------------
 
 
-def connect(extension=EXTENSION, database=":memory:"):
-    """A connection of the newest SQLite with the extension loaded."""
+READONLY = "sqlite3_bge_readonly_init"
+
+
+def connect(extension=EXTENSION, database=":memory:", entry=None):
+    """A connection of the newest SQLite with the extension loaded, by an entry point of its own if named."""
     connection = apsw.Connection(str(database))
     connection.enable_load_extension(True)
-    connection.load_extension(str(extension))
+    connection.load_extension(str(extension), entry)
     return connection
 
 

@@ -13,7 +13,7 @@ BASH = shutil.which("bash")
 SETUP = SCRIPTS / "setup.sh"
 TOOLS = {"cc": ["cc"], "sqlite3": ["sqlite3"], "maven": ["mvn", "java"], "strace": ["strace"],
          "binutils": ["nm", "readelf"], "unzip": ["unzip"]}
-PACKAGES = {"cc": "gcc libc6-dev", "sqlite3": "sqlite3", "python3": "python3", "venv": "python3-venv",
+PACKAGES = {"cc": "gcc libc6-dev", "sqlite3": "sqlite3", "libsqlite3": "libsqlite3-dev", "python3": "python3", "venv": "python3-venv",
             "maven": "maven default-jre-headless", "strace": "strace", "binutils": "binutils", "unzip": "unzip"}
 
 
@@ -157,7 +157,7 @@ def test_a_machine_without_apt_get(machine):
 def test_an_unknown_need_and_none_at_all_list_the_known(machine, needs):
     machine.user(0)
     done = machine.setup(*needs)
-    assert done.returncode == 2 and "cc libclang sqlite3 python3 venv maven strace binutils unzip rust" in done.stderr
+    assert done.returncode == 2 and "cc libclang sqlite3 libsqlite3 python3 venv maven strace binutils unzip rust" in done.stderr
     assert machine.apt() == []
 
 
