@@ -25,7 +25,9 @@ pub(crate) mod text;
 pub use embedding::bulk::{Bulk, Embedded, NextRow, Row};
 pub use embedding::embedder::{Embedder, Role, Running, SharedEmbedder};
 pub use embedding::inventory::{ListedModel, models};
-pub use embedding::registry::{default_model_name, load, model, model_unless, unload};
+pub use embedding::registry::{
+    default_model_name, load, load_unless, loaded_model, model, model_unless, unload,
+};
 pub use embedding::report::report;
 pub use embedding::vector_cache::{Counters, VectorCache};
 pub use inference::runner::SharedVector;
@@ -52,4 +54,9 @@ pub mod internals {
     pub use super::onnx::graph::OnnxGraph;
     pub use super::onnx::{protobuf, tensors};
     pub use super::text::chunks::split;
+
+    /// Whether a text may be cut before this character.
+    pub fn may_cut_before(tokenizer: &tokenizers::Tokenizer, c: char) -> bool {
+        super::text::cuts::Cuts::of(tokenizer).is_some_and(|cuts| cuts.allow(c))
+    }
 }

@@ -2,29 +2,10 @@
 //! the rules of Unicode (UAX 29). Pure; knows nothing of tokens.
 
 use crate::engine::stop::Stop;
+use crate::engine::text::piece::piece;
 use crate::error::Result;
 use std::ops::Range;
-use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
-
-/// Bytes that are read between two looks at the clock: about a millisecond of tokenising.
-const PIECE: usize = 4 << 10;
-
-/// The piece that starts at `at`. It ends behind the last white space of its second half, so that
-/// words stay whole, else at least between what readers take for characters.
-pub fn piece(text: &str, at: usize) -> Range<usize> {
-    let rest = &text[at..];
-    if rest.len() <= PIECE {
-        return at..text.len();
-    }
-    let middle = rest.floor_char_boundary(PIECE / 2);
-    let end = rest.floor_char_boundary(PIECE);
-    if let Some(space) = rest[middle..end].rfind(char::is_whitespace) {
-        return at..at + rest.ceil_char_boundary(middle + space + 1);
-    }
-    let cut = GraphemeCursor::new(end, rest.len(), true).prev_boundary(rest, 0);
-    let cut = cut.ok().flatten().filter(|&cut| cut > middle);
-    at..at + cut.unwrap_or(end)
-}
+use unicode_segmentation::UnicodeSegmentation;
 
 /// The first place from `at` on that is not white space.
 pub fn skip_space(text: &str, at: usize) -> usize {

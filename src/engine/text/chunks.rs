@@ -8,7 +8,8 @@
 //! at [`Stop`], and reads every byte a fixed number of times, and again what is repeated.
 
 use crate::engine::stop::Stop;
-use crate::engine::text::borders::{Borders, piece, skip_space};
+use crate::engine::text::borders::{Borders, skip_space};
+use crate::engine::text::piece::piece;
 use crate::engine::text::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 use std::collections::VecDeque;

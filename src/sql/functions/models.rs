@@ -6,6 +6,7 @@ use crate::engine::Options;
 use crate::error::Result;
 use crate::sql::arguments::{self, position, required_text};
 use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
+use crate::sql::statement::PerStatement;
 
 /// See the module.
 pub const FUNCTIONS: &[Function] = &[
@@ -47,7 +48,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
 ];
 
-fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn load(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
     let name = required_text(arguments, 0, "the name that the model is to have")?;
     let source = required_text(
         arguments,
@@ -61,7 +62,8 @@ fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
         }
         _ => Options::default(),
     };
-    engine::load(name, source, &options)?;
+    let statement = PerStatement::of(context);
+    engine::load_unless(name, source, &options, &statement.interrupts)?;
     Ok(Output::Text(name.to_owned()))
 }
 
