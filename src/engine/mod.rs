@@ -10,12 +10,13 @@
 //! 6. `inference`: running a graph in the one ONNX Runtime.
 //! 7. `embedding`: models by name, callers joined, texts in bulk.
 //!
-//! [`Stop`] is how long work asks whether to go on. What a Rust program needs is named here; everything
+//! [`Stop`] is how long work asks whether to go on; `memory` is asked for what an input decides the size of. What a Rust program needs is named here; everything
 //! else is the crate's own.
 
 pub(crate) mod embedding;
 pub(crate) mod graph;
 pub(crate) mod inference;
+pub(crate) mod memory;
 pub(crate) mod models;
 pub(crate) mod onnx;
 pub(crate) mod process;

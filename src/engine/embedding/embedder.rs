@@ -9,6 +9,7 @@ use crate::engine::inference::prepare;
 use crate::engine::inference::runner::SharedVector;
 use crate::engine::inference::runtime::SettingUp;
 use crate::engine::inference::session::Session;
+use crate::engine::memory::{text_with_room, with_room};
 use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::{self, Device};
 use crate::engine::models::files::ModelFiles;
@@ -177,7 +178,7 @@ impl Embedder {
     /// A text above the limit, an interruption, a failure of the runtime.
     pub fn embed(&self, text: &str, role: Role, stop: &dyn Stop) -> Result<SharedVector> {
         check_text_size(text.len())?;
-        let text = self.with_instruction(text, role);
+        let text = self.with_instruction(text, role)?;
         if let Some(vector) = self.cache.get(&text) {
             return Ok(vector);
         }
@@ -198,10 +199,10 @@ impl Embedder {
         role: Role,
         stop: &dyn Stop,
     ) -> Result<Vec<SharedVector>> {
-        let ids = texts
-            .iter()
-            .map(|text| self.encode_as(text, role, stop))
-            .collect::<Result<_>>()?;
+        let mut ids = with_room(texts.len())?;
+        for text in texts {
+            ids.push(self.encode_as(text, role, stop)?);
+        }
         self.embed_encoded(ids, stop)
     }
 
@@ -211,7 +212,7 @@ impl Embedder {
     /// A text above the limit, or one that would be cut where the options forbid it.
     pub fn encode_as(&self, text: &str, role: Role, stop: &dyn Stop) -> Result<Vec<i64>> {
         check_text_size(text.len())?;
-        self.encode(&self.with_instruction(text, role), stop)
+        self.encode(&self.with_instruction(text, role)?, stop)
     }
 
     /// The second half of [`Self::embed_many`]: runs what [`Self::encode_as`] gave.
@@ -225,7 +226,8 @@ impl Embedder {
     ) -> Result<Vec<SharedVector>> {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
         let plan = batch::plan(&lengths, self.queue.budget());
-        let mut vectors: Vec<Option<SharedVector>> = vec![None; ids.len()];
+        let mut vectors: Vec<Option<SharedVector>> = with_room(ids.len())?;
+        vectors.resize(ids.len(), None);
         for range in plan.batches {
             stop.check()?;
             let members = &plan.order[range];
@@ -407,10 +409,15 @@ impl Embedder {
         self.overflow
     }
 
-    fn with_instruction<'t>(&self, text: &'t str, role: Role) -> Cow<'t, str> {
+    fn with_instruction<'t>(&self, text: &'t str, role: Role) -> Result<Cow<'t, str>> {
         match (role, self.config.query_instruction.as_str()) {
-            (Role::Passage, _) | (Role::Query, "") => Cow::Borrowed(text),
-            (Role::Query, instruction) => Cow::Owned(format!("{instruction}{text}")),
+            (Role::Passage, _) | (Role::Query, "") => Ok(Cow::Borrowed(text)),
+            (Role::Query, instruction) => {
+                let mut whole = text_with_room(instruction.len() + text.len())?;
+                whole.push_str(instruction);
+                whole.push_str(text);
+                Ok(Cow::Owned(whole))
+            }
         }
     }
 

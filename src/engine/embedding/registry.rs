@@ -3,17 +3,18 @@
 //! and forgotten: the next call tries again, so nobody has to reconnect once the cause is fixed.
 
 use crate::engine::embedding::embedder::{Embedder, SharedEmbedder};
-use crate::engine::inference::runtime;
+use crate::engine::inference::runtime::{self, SettingUp};
 use crate::engine::models::find::ModelLocation;
 use crate::engine::models::name::check_name;
 use crate::engine::models::options::Options;
 use crate::engine::process::lock::lock;
 use crate::engine::process::per_process::PerProcess;
 use crate::engine::stop::{NeverStop, POLL, Stop, StopFlag};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// The models of one process.
 #[derive(Default)]
@@ -86,11 +87,11 @@ pub fn load_unless(
         options: options.clone(),
         stop: Arc::clone(&unwanted),
     };
-    start(job, {
+    let thread = start(job, {
         let slot = Arc::clone(&slot);
         move |loaded| slot.fill(loaded)
     });
-    let model = slot.wait(stop).inspect_err(|e| {
+    let model = wait_for(&slot, thread, stop).inspect_err(|e| {
         unwanted.set();
         registry.remember(e);
     })?;
@@ -113,10 +114,12 @@ pub fn unload(name: &str) -> bool {
 impl Registry {
     fn model(&'static self, name: &str, stop: &dyn Stop) -> Result<SharedEmbedder> {
         let (slot, ours) = self.slot(name);
-        if ours {
-            self.load(name, Arc::clone(&slot));
-        }
-        slot.wait(stop)
+        let thread = if ours {
+            self.load(name, Arc::clone(&slot))
+        } else {
+            None
+        };
+        wait_for(&slot, thread, stop)
     }
 
     /// The slot of a name, and whether we are the one to fill it.
@@ -131,10 +134,13 @@ impl Registry {
     }
 
     /// Has the model of a slot of ours loaded.
-    fn load(&'static self, name: &str, slot: Arc<Slot>) {
+    fn load(&'static self, name: &str, slot: Arc<Slot>) -> Option<JoinHandle<()>> {
         match LoadJob::by_name(name) {
             Ok(job) => start(job, move |loaded| self.fill(&slot, loaded)),
-            Err(e) => self.fill(&slot, Err(e)),
+            Err(e) => {
+                self.fill(&slot, Err(e));
+                None
+            }
         }
     }
 
@@ -150,7 +156,9 @@ impl Registry {
     }
 
     fn remember(&self, failure: &Error) {
-        *lock(&self.last_failure) = Some(failure.clone());
+        if failure.kind() != Kind::Interrupted {
+            *lock(&self.last_failure) = Some(failure.clone());
+        }
     }
 }
 
@@ -214,25 +222,51 @@ impl LoadJob {
 
 /// Loads on a thread that ends with the load, so that whoever waits can go away; on this one where there
 /// is no other to be had.
-fn start(job: LoadJob, done: impl FnOnce(Result<SharedEmbedder>) + Send + 'static) {
+fn start(
+    job: LoadJob,
+    done: impl FnOnce(Result<SharedEmbedder>) + Send + 'static,
+) -> Option<JoinHandle<()>> {
+    // Before any lock of the loader's is taken, and to the end of the load: see there.
+    let setting_up = match SettingUp::enter() {
+        Ok(entered) => entered,
+        Err(e) => {
+            done(Err(e.at(format_args!("model '{}'", job.name))));
+            return None;
+        }
+    };
     // Here, since starting it writes the environment. What is wrong with it the load will say.
     let _ = runtime::get();
-    let work = Arc::new(Mutex::new(Some((job, done))));
+    let work = Arc::new(Mutex::new(Some((job, done, setting_up))));
     let run = {
         let work = Arc::clone(&work);
         move || {
-            if let Some((job, done)) = lock(&work).take() {
-                done(job.run());
+            let taken = lock(&work).take();
+            if let Some((job, done, setting_up)) = taken {
+                let loaded = job.run();
+                drop(setting_up);
+                done(loaded);
             }
         }
     };
-    if std::thread::Builder::new()
-        .name("bge-load".into())
-        .spawn(run.clone())
-        .is_err()
-    {
+    let thread = std::thread::Builder::new().name("bge-load".into());
+    let thread = thread.spawn(run.clone()).ok();
+    if thread.is_none() {
         run();
     }
+    thread
+}
+
+/// Waits for the outcome of a slot that this thread fills; nothing of ours is left running then.
+fn wait_for(
+    slot: &Slot,
+    thread: Option<JoinHandle<()>>,
+    stop: &dyn Stop,
+) -> Result<SharedEmbedder> {
+    let outcome = slot.wait(stop)?;
+    if let Some(thread) = thread {
+        let _ = thread.join();
+    }
+    outcome
 }
 
 impl Slot {
@@ -241,11 +275,12 @@ impl Slot {
         self.ready.notify_all();
     }
 
-    fn wait(&self, stop: &dyn Stop) -> Result<SharedEmbedder> {
+    /// Waits until it is filled, which is the outer result.
+    fn wait(&self, stop: &dyn Stop) -> Result<Result<SharedEmbedder>> {
         let mut outcome = lock(&self.outcome);
         loop {
             if let Some(outcome) = &*outcome {
-                return outcome.clone();
+                return Ok(outcome.clone());
             }
             let waited = self.ready.wait_timeout(outcome, POLL);
             drop(waited.unwrap_or_else(PoisonError::into_inner));

@@ -1,6 +1,7 @@
 //! Where a stretch of text may be cut: the borders of paragraphs, sentences, lines and words in it, by
 //! the rules of Unicode (UAX 29). Pure; knows nothing of tokens.
 
+use crate::engine::memory::{text_with_room, with_room};
 use crate::engine::stop::Stop;
 use crate::engine::text::piece::piece;
 use crate::error::Result;
@@ -45,7 +46,8 @@ pub struct Borders {
 
 impl Borders {
     pub fn find(text: &str, start: usize, limit: usize, stop: &dyn Stop) -> Result<Self> {
-        let ranks = vec![Border::None; limit - start + 1];
+        let mut ranks = with_room(limit - start + 1)?;
+        ranks.resize(limit - start + 1, Border::None);
         let mut borders = Borders { start, ranks };
         let seen = &text[..text.ceil_char_boundary(limit + AHEAD)];
         let mut at = start;
@@ -102,7 +104,7 @@ impl Borders {
     /// Sentences of `text`, which is the stretch and a little more.
     fn sentences(&mut self, text: &str, stop: &dyn Stop) -> Result<()> {
         // To the segmenter each line is a sentence.
-        let mut flat = String::with_capacity(text.len());
+        let mut flat = text_with_room(text.len())?;
         for c in text.chars() {
             if breaks_line(c) {
                 flat.extend(std::iter::repeat_n(' ', c.len_utf8()));
