@@ -35,7 +35,7 @@ pub const CRATES: &[(&str, Places)] = &[
             "engine/**/assignment.rs",
         ],
     ),
-    ("tokenizers", &["engine/**/tokenizer.rs"]),
+    ("tokenizers", &["engine/text/"]),
     ("sqlite_loadable", &["sql/ffi/"]),
 ];
 
