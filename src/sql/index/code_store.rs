@@ -185,7 +185,7 @@ impl Store<'_> {
             .ok_or_else(|| corrupt("codes without dims"))?;
         let centroid = Vector::parse(&centroid)
             .map_err(|e| corrupt(e.message()))?
-            .to_f32();
+            .to_f32()?;
         let coder = Coder::new(dims, centroid, seed).map_err(|e| corrupt(e.message()))?;
         Ok(Some(coder))
     }

@@ -293,7 +293,7 @@ impl Store<'_> {
             Type::Blob => {
                 let vector = Vector::parse(value.blob()?).map_err(|e| e.at("embedding"))?;
                 vector.check_finite().map_err(|e| e.at("embedding"))?;
-                let vector = vector.to_f32();
+                let vector = vector.to_f32()?;
                 self.check_vector(&vector)?;
                 Ok(Some(vector))
             }
