@@ -4,6 +4,7 @@
 //! - [`functions`]: scalar functions: decode, one call below, encode.
 //! - [`tables`]: table functions.
 //! - [`index`]: the semantic index, a virtual table that keeps data.
+//! - [`lexer`]: the one lexer for SQL.
 //! - [`arguments`]: decoding for both, with messages that say what came and what was wanted.
 //! - [`models`]: which models a connection may have.
 //! - [`statement`]: what the calls of one statement share.
@@ -13,6 +14,7 @@ mod arguments;
 pub mod ffi;
 mod functions;
 mod index;
+mod lexer;
 mod models;
 mod registration;
 mod statement;

@@ -2,10 +2,9 @@
 //! that a stranger's SQL cannot make the process load one after the other.
 
 use super::ffi::{Access, Host};
-use crate::engine::find::check_name;
-use crate::engine::native::PerProcess;
-use crate::engine::process::{lock, state};
-use crate::engine::{self, SharedEmbedder};
+use crate::engine::process::lock::lock;
+use crate::engine::process::per_process::PerProcess;
+use crate::engine::{self, SharedEmbedder, check_name};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -73,6 +72,7 @@ fn count(name: &str) -> Result<bool> {
 }
 
 fn loaded(name: &str) -> Option<SharedEmbedder> {
-    let models = state().registry.loaded();
-    models.into_iter().find(|model| model.name() == name)
+    engine::loaded()
+        .into_iter()
+        .find(|model| model.name() == name)
 }

@@ -257,9 +257,9 @@ class SystemSqlite:
     def version(cls):
         return cls.load().sqlite3_libversion().decode()
 
-    def __init__(self, extension=EXTENSION):
+    def __init__(self, extension=EXTENSION, database=":memory:"):
         lib, self.db, message = self.load(), ctypes.c_void_p(), ctypes.c_char_p()
-        assert lib.sqlite3_open(b":memory:", ctypes.byref(self.db)) == 0
+        assert lib.sqlite3_open(str(database).encode(), ctypes.byref(self.db)) == 0
         assert lib.sqlite3_enable_load_extension(self.db, 1) == 0
         rc = lib.sqlite3_load_extension(self.db, str(extension).encode(), None, ctypes.byref(message))
         assert rc == 0, message.value

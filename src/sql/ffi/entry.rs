@@ -6,7 +6,7 @@
 use super::access::Access;
 use super::api::{Api, Connection, code, result_code};
 use super::guard::guarded;
-use crate::engine::native;
+use crate::engine::process::own_library;
 use crate::error::Result;
 use crate::sql::registration::register;
 use sqlite_loadable::ext::{sqlite3, sqlite3_api_routines};
@@ -85,6 +85,6 @@ pub unsafe extern "C" fn sqlite3_extension_init(
 unsafe fn init(db: *mut sqlite3, table: *mut sqlite3_api_routines, access: Access) -> Result<()> {
     // SAFETY: the caller's contract.
     let db = unsafe { Connection::from_raw(Api::adopt(table)?, db) };
-    native::pin_own_library();
+    own_library::pin_own_library();
     register(&db, access)
 }

@@ -7,6 +7,7 @@
 //! - [`access`]: how much a connection may do.
 //! - [`api`]: the routines table of one host, found again from inside a callback.
 //! - [`entry`]: the symbols that `.load` looks for.
+//! - `files`: which file a connection reads.
 //! - [`function`]: scalar functions: registration, results, errors, auxiliary data.
 //! - [`value`]: a value of ours; [`value_ref`]: one of SQLite's, such as an argument.
 //! - [`statement`]: nested SQL on the caller's connection.
@@ -22,6 +23,7 @@ mod access;
 mod api;
 mod callbacks;
 mod entry;
+mod files;
 mod function;
 mod guard;
 mod host;
@@ -41,7 +43,7 @@ pub use function::{Arguments, Context, Flags, Function};
 pub use host::Host;
 pub use interrupt::Interrupts;
 pub use plan::{IndexInfo, Term};
-pub use statement::{Conflict, Row, Statement, Transaction, skip_blanks};
+pub use statement::{Conflict, Row, Statement, Transaction};
 pub use stored::{Columns, NewTable, StoredTable, Write};
 pub use table::RowCursor;
 pub use value::Value;

@@ -5,6 +5,7 @@ use super::value::Value;
 use super::value_ref::{Type, ValueRef};
 use crate::error::{Error, Kind, Result};
 use crate::memory::copy;
+use crate::sql::lexer::skip_blanks;
 use sqlite_loadable::ext::sqlite3_stmt;
 use std::ffi::{CStr, CString, c_int};
 
@@ -292,20 +293,6 @@ impl Drop for Statement<'_> {
     fn drop(&mut self) {
         // SAFETY: alive until here, and finalised once.
         unsafe { sqlite!(self.db.api(), finalize(self.raw)) };
-    }
-}
-
-/// The text from its first word on: without what SQLite's tokenizer passes over (white space, byte
-/// order marks, comments, also an unclosed one) and without empty statements.
-pub fn skip_blanks(sql: &str) -> &str {
-    let mut rest = sql;
-    loop {
-        rest = rest.trim_start_matches([' ', '\t', '\n', '\x0c', '\r', ';', '\u{feff}']);
-        rest = match (rest.strip_prefix("--"), rest.strip_prefix("/*")) {
-            (Some(comment), _) => comment.split_once('\n').map_or("", |(_, after)| after),
-            (_, Some(comment)) => comment.split_once("*/").map_or("", |(_, after)| after),
-            (None, None) => return rest,
-        };
     }
 }
 

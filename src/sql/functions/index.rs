@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::sql::arguments::{mismatch, position, required_text};
 use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
-use crate::sql::index::{self, Store};
+use crate::sql::index::{self, Parts};
 use crate::sql::statement::PerStatement;
 use std::time::Duration;
 
@@ -40,34 +40,35 @@ fn sync(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
         2 => seconds(arguments)?,
         _ => None,
     };
-    with_index(context, name, |store| {
-        let last = store.host.db.last_insert_rowid();
-        let rows = store.sync(limit);
-        store.host.db.set_last_insert_rowid(last);
+    with_index(context, name, |parts| {
+        let db = &parts.shadow.host.db;
+        let last = db.last_insert_rowid();
+        let rows = index::sync(parts, limit);
+        db.set_last_insert_rowid(last);
         Ok(Value::Integer(rows?))
     })
 }
 
 fn status(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, WANTED)?;
-    with_index(context, name, |store| {
-        Ok(store.status()?.to_string().into())
+    with_index(context, name, |parts| {
+        Ok(index::status(parts)?.to_string().into())
     })
 }
 
 fn with_index(
     context: &Context<'_>,
     name: &str,
-    work: impl FnOnce(&Store<'_>) -> Result<Value>,
+    work: impl FnOnce(Parts<'_>) -> Result<Value>,
 ) -> Result<Value> {
     let of_statement = PerStatement::of(context);
     let host = of_statement.host(context);
     let index = index::find(&host, name)?;
-    let store = Store {
-        host: &host,
-        index: &index,
+    let work = || {
+        let _using = index.answer()?;
+        work(Parts::new(&host, &index))
     };
-    work(&store)
+    work().map_err(|e| index::explained(&e))
 }
 
 /// The most seconds; NULL: as long as it takes.

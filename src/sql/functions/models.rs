@@ -1,7 +1,6 @@
 //! `bge_load`, `bge_unload`, `bge_info`, `bge_version`.
 
-use crate::engine::options::Options;
-use crate::engine::{self, find, report};
+use crate::engine::{self, Options};
 use crate::error::Result;
 use crate::sql::arguments::{self, position, required_text};
 use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
@@ -80,8 +79,8 @@ fn unload(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
 fn info(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let default = engine::default_model_name();
     let name = arguments::model_name(arguments, 0)?.unwrap_or(&default);
-    find::check_name(name)?;
-    Ok(report::report(name).to_string().into())
+    engine::check_name(name)?;
+    Ok(engine::report(name).to_string().into())
 }
 
 fn version(_: &Context<'_>, _: Arguments<'_>) -> Result<Value> {

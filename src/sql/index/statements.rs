@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
-/// The statements, by what they are asked for by; those in use are not among them.
+/// The statements, by the names that they are asked for by. A statement is taken out while it is used.
 #[derive(Default)]
 pub struct Statements(RefCell<HashMap<String, Statement<'static>>>);
 
@@ -19,8 +19,8 @@ pub struct Kept<'s> {
 }
 
 impl Statements {
-    /// The statement of this name, in use by nobody else; `text` makes its SQL where it must be
-    /// prepared. Used twice at once it is prepared twice.
+    /// The statement of this name; `text` makes its SQL where the statement must be prepared, which is
+    /// also so while somebody else uses the one that is kept.
     ///
     /// # Errors
     /// What SQLite says of the text.
@@ -86,6 +86,17 @@ impl Kept<'_> {
     /// Out of memory.
     pub fn row(&self) -> Result<Vec<Value>> {
         (0..self.columns()).map(|n| self.column(n)).collect()
+    }
+
+    /// Column `n` of the present row, where it is a text; invalid UTF-8 is replaced.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn text(&self, n: usize) -> Result<Option<String>> {
+        let value = self.column(n)?;
+        Ok(value
+            .as_text()
+            .map(|text| String::from_utf8_lossy(text).into_owned()))
     }
 
     /// The first column of the first row, where it is an integer.

@@ -49,7 +49,7 @@ pub fn join<'v>(columns: impl Iterator<Item = (&'v str, &'v Value)>) -> Joined {
                 }
             },
             Value::Integer(n) => n.to_string().into(),
-            Value::Real(x) => super::compare::real_text(*x).into(),
+            Value::Real(x) => super::affinity::real_text(*x).into(),
             Value::Blob(_) => return Joined::Problem(format!("column {name} is a BLOB")),
         };
         match &mut joined {

@@ -5,13 +5,12 @@
 //! statement that writes is running, it is read to its end first, into a sorter of SQLite's:
 //! `INSERT INTO t SELECT ... FROM bge_batch('SELECT ... FROM t')` would read its own rows for ever.
 
-use crate::engine::bulk::{Bulk, Embedded, Row};
+use crate::engine::{Bulk, Embedded, Row};
 use crate::error::{Error, Kind, Result};
 use crate::memory::copy_text;
 use crate::sql::arguments::required;
-use crate::sql::ffi::{
-    self, Access, Call, Cursor, Host, Statement, TableFunction, Value, skip_blanks,
-};
+use crate::sql::ffi::{self, Access, Call, Cursor, Host, Statement, TableFunction, Value};
+use crate::sql::lexer::skip_blanks;
 use crate::sql::statement::Models;
 use crate::vector::blob;
 

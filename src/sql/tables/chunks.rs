@@ -1,7 +1,7 @@
 //! `bge_chunks(text [, max_tokens [, overlap [, model]]])`: passages of a text that fit the model.
 
 use crate::engine::SharedEmbedder;
-use crate::engine::chunks::{Passage, Passages};
+use crate::engine::{Passage, Passages};
 use crate::error::{Error, Result};
 use crate::memory::copy_text;
 use crate::sql::arguments::{mismatch, position, text_of};

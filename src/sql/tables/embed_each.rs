@@ -1,6 +1,6 @@
 //! `bge_embed_each(json_array [, model])`: the texts of a JSON array with their vectors.
 
-use crate::engine::bulk::{Bulk, Embedded, Row};
+use crate::engine::{Bulk, Embedded, Row};
 use crate::error::{Error, Result};
 use crate::json::{Element, Elements, Problem, check_array};
 use crate::memory::copy_text;

@@ -1,6 +1,6 @@
 //! `bge_models`: what can be used, and what is in use. Loads nothing.
 
-use crate::engine::inventory::{Model, models};
+use crate::engine::{ListedModel, models};
 use crate::error::Result;
 use crate::sql::ffi::{Access, Call, Cursor, Host, TableFunction, Value};
 
@@ -9,8 +9,8 @@ pub struct Models;
 
 /// The models, and the one at hand.
 pub struct ModelRows {
-    rest: std::vec::IntoIter<Model>,
-    row: Option<Model>,
+    rest: std::vec::IntoIter<ListedModel>,
+    row: Option<ListedModel>,
 }
 
 impl TableFunction for Models {
