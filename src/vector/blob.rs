@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::json::{Element, Elements, Problem};
 use crate::memory::{out_of_memory, reserved};
 use serde::Serializer;
-use std::io::{ErrorKind, Write};
 
 /// What an error asks where a blob [looks like f64](Vector::looks_like_f64).
 pub const FLOAT64: &str = "float64? the BLOB reads as 8 bytes a dimension, a vector has 4; numpy makes it \
@@ -106,32 +105,17 @@ pub fn from_f32(values: &[f32]) -> Vec<u8> {
 /// # Errors
 /// A NaN or infinity: JSON has none. Out of memory.
 pub fn to_json(v: Vector<'_>) -> Result<String> {
+    /// The longest that an element and its comma are: `-1.17549435e-38,`.
+    const LONGEST: usize = 16;
     v.check_finite()?;
-    let mut written = Written(Vec::new());
-    let mut serializer = serde_json::Serializer::new(&mut written);
+    // All at once, so that writing allocates nothing.
+    let mut bytes = reserved(LONGEST * v.dims() + 2)?;
     let values = v.0.iter().map(|&b| f32::from_le_bytes(b));
-    // A vector of bytes fails to write for one reason alone.
-    serializer
+    serde_json::Serializer::new(&mut bytes)
         .collect_seq(values)
-        .map_err(|_| out_of_memory())?;
-    String::from_utf8(written.0).map_err(|e| Error::internal(e.to_string()))
-}
-
-/// Bytes that an input may make many: what does not fit is an error.
-struct Written(Vec<u8>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0
-            .try_reserve(bytes.len())
-            .map_err(|_| ErrorKind::OutOfMemory)?;
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+        .map_err(|e| Error::internal(e.to_string()))?;
+    bytes.shrink_to_fit();
+    String::from_utf8(bytes).map_err(|e| Error::internal(e.to_string()))
 }
 
 /// The blob of a JSON array of numbers. Each is read as f64 and rounded to f32, as numpy does.
@@ -218,6 +202,7 @@ mod tests {
             prop_assume!(!values.is_empty());
             let blob = from_f32(&values);
             let json = to_json(Vector::parse(&blob).unwrap()).unwrap();
+            prop_assert!(json.len() <= 16 * values.len() + 2);
             prop_assert_eq!(from_json(&json).unwrap(), blob);
         }
     }
