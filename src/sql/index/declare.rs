@@ -49,7 +49,8 @@ pub fn parse(index_name: &str, arguments: &[&str]) -> Result<Spec> {
         let name = &column.name;
         if is_taken(name) {
             return Err(Error::invalid(format!(
-                "a column cannot be called {}: every index has {} and {} of its own; give the column another name",
+                "a column cannot be called {}: every index has {} and {} of its own; give the column another \
+                 name, in the table or in a view that is named as content instead of the table",
                 quote_name(name),
                 Hidden::NAMES.join(", "),
                 ROWIDS.join(", "),

@@ -40,7 +40,7 @@ fn unusable(column: i32, operator: Op) -> Term {
 fn any_of(column: i32) -> Term {
     Term {
         can_take_all: true,
-        ..term(column, Op::Compare(Operator::Eq))
+        ..term(column, is(Operator::Eq))
     }
 }
 
@@ -51,8 +51,12 @@ fn collated(column: i32, operator: Op, collation: &str) -> Term {
     }
 }
 
+fn is(operator: Operator) -> Op {
+    Op::Compare(operator)
+}
+
 fn k() -> Term {
-    term(K, Op::Compare(Operator::Eq))
+    term(K, is(Operator::Eq))
 }
 
 fn matched() -> Term {
@@ -87,17 +91,14 @@ fn arguments(terms: &[Term]) -> Vec<(usize, bool, bool)> {
 #[test]
 fn a_query_makes_a_search() {
     assert_eq!(text(&[matched()]), "match");
-    assert_eq!(text(&[term(QUERY, Op::Compare(Operator::Eq))]), "match");
+    assert_eq!(text(&[term(QUERY, is(Operator::Eq))]), "match");
+    assert_eq!(text(&[term(K, is(Operator::Eq)), matched()]), "match k");
     assert_eq!(
-        text(&[term(K, Op::Compare(Operator::Eq)), matched()]),
-        "match k"
-    );
-    assert_eq!(
-        arguments(&[term(K, Op::Compare(Operator::Eq)), matched()]),
+        arguments(&[term(K, is(Operator::Eq)), matched()]),
         [(1, true, false), (0, true, false)]
     );
     let (with_k, without) = (
-        chosen(&[matched(), term(K, Op::Compare(Operator::Eq))]),
+        chosen(&[matched(), term(K, is(Operator::Eq))]),
         chosen(&[matched()]),
     );
     assert_eq!((with_k.rows, without.rows), (10, 1000));
@@ -107,15 +108,15 @@ fn a_query_makes_a_search() {
 #[test]
 fn filters_are_taken_and_checked_again() {
     let terms = [
-        term(ROWID, Op::Compare(Operator::Gt)),
-        term(LANG, Op::Compare(Operator::Eq)),
+        term(ROWID, is(Operator::Gt)),
+        term(LANG, is(Operator::Eq)),
         matched(),
         any_of(YEAR),
         any_of(ROWID),
-        term(DISTANCE, Op::Compare(Operator::Le)),
-        term(SCORE, Op::Compare(Operator::Ge)),
-        term(K, Op::Compare(Operator::Eq)),
-        term(LANG, Op::Compare(Operator::Ne)),
+        term(DISTANCE, is(Operator::Le)),
+        term(SCORE, is(Operator::Ge)),
+        term(K, is(Operator::Eq)),
+        term(LANG, is(Operator::Ne)),
     ];
     assert_eq!(
         text(&terms),
@@ -136,12 +137,7 @@ fn filters_are_taken_and_checked_again() {
 
 #[test]
 fn collations_are_named() {
-    let with = |collation| {
-        text(&[
-            matched(),
-            collated(LANG, Op::Compare(Operator::Eq), collation),
-        ])
-    };
+    let with = |collation| text(&[matched(), collated(LANG, is(Operator::Eq), collation)]);
     assert_eq!(with("binary"), "match col2=");
     assert_eq!(with("NOCASE"), "match col2:NOCASE=");
     assert_eq!(with("my own: 1"), "match col2:my%20own%3a%201=");
@@ -171,13 +167,13 @@ fn all_that_sqlite_offers_of_a_column_is_applied() {
 #[test]
 fn beside_k_a_constant_filter_is_applied_or_refused() {
     for left in [
-        term(TITLE, Op::Compare(Operator::Eq)),
+        term(TITLE, is(Operator::Eq)),
         term(TITLE, Op::IsNull),
         term(LANG, Op::Other(150)),
-        term(DISTANCE, Op::Compare(Operator::Ne)),
-        term(SCORE, Op::Compare(Operator::Is)),
+        term(DISTANCE, is(Operator::Ne)),
+        term(SCORE, is(Operator::Is)),
         term(QUERY, Op::NotNull),
-        term(8, Op::Compare(Operator::Like)),
+        term(8, is(Operator::Like)),
         any_of(TITLE),
     ] {
         let without = chosen(&[matched(), left.clone()]);
@@ -211,7 +207,7 @@ fn beside_k_only_the_value_tells_a_parameter_from_another_table() {
         [(2, false, false), (3, false, false), (4, false, true)]
     );
     // What a join checks later comes after k, as written.
-    let equal = Op::Compare(Operator::Eq);
+    let equal = is(Operator::Eq);
     for later in [unusable(ROWID, equal), unusable(TITLE, equal)] {
         assert_eq!(text(&[matched(), k(), later]), "match k");
     }
@@ -223,7 +219,7 @@ fn nulls_need_no_value() {
         term(LANG, Op::IsNull),
         matched(),
         term(YEAR, Op::NotNull),
-        term(YEAR, Op::Compare(Operator::Lt)),
+        term(YEAR, is(Operator::Lt)),
     ];
     assert_eq!(text(&terms), "match col3< col2-null col3-not-null");
     assert_eq!(chosen(&terms).recipe.nulls, [(2, true), (3, false)]);
@@ -237,7 +233,7 @@ fn the_same_may_be_asked_twice() {
         matched(),
         k(),
         matched(),
-        term(ROWID, Op::Compare(Operator::Eq)),
+        term(ROWID, is(Operator::Eq)),
         k(),
     ];
     assert_eq!(text(&terms), "match match k k rowid=");
@@ -249,23 +245,20 @@ fn what_cannot_be_answered_is_refused_when_it_runs() {
         (
             vec![
                 matched(),
-                term(QUERY, Op::Compare(Operator::Eq)),
-                term(K, Op::Compare(Operator::Lt)),
+                term(QUERY, is(Operator::Eq)),
+                term(K, is(Operator::Lt)),
             ],
             "bad-k",
         ),
         (vec![matched(), any_of(K)], "bad-k"),
-        (vec![matched(), term(K, Op::Compare(Operator::Lt))], "bad-k"),
-        (
-            vec![matched(), k(), term(K, Op::Compare(Operator::Ge))],
-            "bad-k",
-        ),
+        (vec![matched(), term(K, is(Operator::Lt))], "bad-k"),
+        (vec![matched(), k(), term(K, is(Operator::Ge))], "bad-k"),
         (vec![k()], "k-alone"),
-        (vec![k(), term(ROWID, Op::Compare(Operator::Eq))], "k-alone"),
+        (vec![k(), term(ROWID, is(Operator::Eq))], "k-alone"),
         (vec![term(TITLE, Op::Match)], "match-column"),
         (vec![matched(), term(LANG, Op::Match)], "match-column"),
         (
-            vec![matched(), k(), term(DISTANCE, Op::Compare(Operator::Eq))],
+            vec![matched(), k(), term(DISTANCE, is(Operator::Eq))],
             "third-argument",
         ),
     ] {
@@ -281,15 +274,11 @@ fn what_cannot_be_answered_is_refused_when_it_runs() {
 fn a_query_or_k_from_a_later_table_is_impossible() {
     for late in [
         unusable(QUERY, Op::Match),
-        unusable(QUERY, Op::Compare(Operator::Eq)),
-        unusable(K, Op::Compare(Operator::Eq)),
-        unusable(K, Op::Compare(Operator::Lt)),
+        unusable(QUERY, is(Operator::Eq)),
+        unusable(K, is(Operator::Eq)),
+        unusable(K, is(Operator::Lt)),
     ] {
-        for others in [
-            vec![],
-            vec![matched()],
-            vec![term(ROWID, Op::Compare(Operator::Eq))],
-        ] {
+        for others in [vec![], vec![matched()], vec![term(ROWID, is(Operator::Eq))]] {
             let terms = [&others[..], std::slice::from_ref(&late)].concat();
             assert_eq!(plan(&layout(), &terms, &[]), Plan::Impossible, "{terms:?}");
         }
@@ -308,9 +297,9 @@ fn limits_are_about_no_column() {
 #[test]
 fn without_a_query_rows_come_by_rowid() {
     let lookup = chosen(&[
-        term(LANG, Op::Compare(Operator::Eq)),
-        term(ROWID, Op::Compare(Operator::Eq)),
-        term(ROWID, Op::Compare(Operator::Lt)),
+        term(LANG, is(Operator::Eq)),
+        term(ROWID, is(Operator::Eq)),
+        term(ROWID, is(Operator::Lt)),
     ]);
     assert_eq!(lookup.text, "lookup rowid=");
     assert_eq!((lookup.cost, lookup.rows, lookup.unique), (10.0, 1, true));
@@ -318,26 +307,22 @@ fn without_a_query_rows_come_by_rowid() {
     // SQLite goes through the values of an IN.
     assert_eq!(text(&[any_of(ROWID)]), "lookup rowid=");
     assert_eq!(arguments(&[any_of(ROWID)]), [(0, false, false)]);
-    assert_eq!(text(&[unusable(ROWID, Op::Compare(Operator::Eq))]), "scan");
+    assert_eq!(text(&[unusable(ROWID, is(Operator::Eq))]), "scan");
 
     let range = chosen(&[
-        term(ROWID, Op::Compare(Operator::Ge)),
-        term(LANG, Op::Compare(Operator::Eq)),
-        term(ROWID, Op::Compare(Operator::Lt)),
+        term(ROWID, is(Operator::Ge)),
+        term(LANG, is(Operator::Eq)),
+        term(ROWID, is(Operator::Lt)),
     ]);
     assert_eq!(range.text, "scan rowid>= rowid<");
     assert!(range.cost < 1e9 && !range.unique);
-    let all = chosen(&[
-        term(LANG, Op::Compare(Operator::Eq)),
-        term(ROWID, Op::Compare(Operator::Ne)),
-    ]);
+    let all = chosen(&[term(LANG, is(Operator::Eq)), term(ROWID, is(Operator::Ne))]);
     assert_eq!((all.text.as_str(), all.cost), ("scan", 1e9));
 }
 
 #[test]
 fn orders_are_claimed_exactly() {
-    let search =
-        |order: &[(i32, bool)]| ordered(&[matched(), term(K, Op::Compare(Operator::Eq))], order);
+    let search = |order: &[(i32, bool)]| ordered(&[matched(), term(K, is(Operator::Eq))], order);
     for (order, word) in [
         (&[(DISTANCE, false)][..], " order=distance"),
         (&[(DISTANCE, false), (ROWID, false)], " order=distance"),
@@ -359,7 +344,7 @@ fn orders_are_claimed_exactly() {
     // One search for each value has no order.
     assert!(!ordered(&[any_of(QUERY)], &[(DISTANCE, false)]).order_consumed);
 
-    let scan = |order: &[(i32, bool)]| ordered(&[term(ROWID, Op::Compare(Operator::Gt))], order);
+    let scan = |order: &[(i32, bool)]| ordered(&[term(ROWID, is(Operator::Gt))], order);
     assert_eq!(scan(&[(ROWID, false)]).text, "scan rowid> order=rowid");
     assert!(scan(&[(ROWID, false)]).order_consumed);
     for order in [
@@ -375,33 +360,33 @@ fn orders_are_claimed_exactly() {
 fn a_search_is_never_cheap() {
     let cost = |terms: &[Term]| chosen(&[&[matched()], terms].concat()).cost;
     let bare = cost(&[]);
-    assert!(bare > cost(&[term(LANG, Op::Compare(Operator::Eq))]));
+    assert!(bare > cost(&[term(LANG, is(Operator::Eq))]));
     assert!(
-        cost(&[term(LANG, Op::Compare(Operator::Eq))])
-            > cost(&[term(LANG, Op::Compare(Operator::Eq)), any_of(ROWID)])
+        cost(&[term(LANG, is(Operator::Eq))])
+            > cost(&[term(LANG, is(Operator::Eq)), any_of(ROWID)])
     );
-    assert_eq!(cost(&[term(ROWID, Op::Compare(Operator::Eq))]), bare);
-    let many = vec![term(LANG, Op::Compare(Operator::Eq)); 100];
+    assert_eq!(cost(&[term(ROWID, is(Operator::Eq))]), bare);
+    let many = vec![term(LANG, is(Operator::Eq)); 100];
     assert!(cost(&many) >= 1e6);
 }
 
 #[test]
 fn operators_have_sqlites_numbers() {
     for (code, op) in [
-        (2, Op::Compare(Operator::Eq)),
-        (4, Op::Compare(Operator::Gt)),
-        (8, Op::Compare(Operator::Le)),
-        (16, Op::Compare(Operator::Lt)),
-        (32, Op::Compare(Operator::Ge)),
+        (2, is(Operator::Eq)),
+        (4, is(Operator::Gt)),
+        (8, is(Operator::Le)),
+        (16, is(Operator::Lt)),
+        (32, is(Operator::Ge)),
         (64, Op::Match),
-        (65, Op::Compare(Operator::Like)),
-        (66, Op::Compare(Operator::Glob)),
-        (67, Op::Compare(Operator::Regexp)),
-        (68, Op::Compare(Operator::Ne)),
-        (69, Op::Compare(Operator::IsNot)),
+        (65, is(Operator::Like)),
+        (66, is(Operator::Glob)),
+        (67, is(Operator::Regexp)),
+        (68, is(Operator::Ne)),
+        (69, is(Operator::IsNot)),
         (70, Op::NotNull),
         (71, Op::IsNull),
-        (72, Op::Compare(Operator::Is)),
+        (72, is(Operator::Is)),
         (73, Op::Limit),
         (74, Op::Limit),
         (150, Op::Other(150)),
