@@ -8,7 +8,7 @@ use super::ordinary;
 use super::parts::Parts;
 use super::shadow::Scanned;
 use super::vectors::cache::bytes_held;
-use crate::error::Result;
+use crate::error::{Result, if_there};
 use crate::sql::ffi::{Row, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -18,23 +18,28 @@ const SHOWN: i64 = 10;
 /// A JSON object.
 ///
 /// # Errors
-/// An interruption.
+/// Those that are passing: an interruption, no memory, a lock.
 pub fn status(parts: Parts<'_>) -> Result<Json> {
     let mut wrong: Vec<String> = Vec::new();
     let mut status = Map::new();
     let names = &parts.shadow.names();
     status.insert("index".into(), json!(names.index));
     status.insert("schema".into(), json!(names.schema));
+    let mut passing = None;
     let mut put = |key: &str, value: Result<Json>| match value {
         Ok(value) => {
             status.insert(key.into(), value);
         }
+        Err(e) if e.is_passing() => passing = Some(e),
         Err(e) => {
             status.insert(key.into(), Json::Null);
             wrong.push(format!("{key}: {}", e.message()));
         }
     };
     if let Err(e) = ordinary::verify(parts.shadow) {
+        if e.is_passing() {
+            return Err(e);
+        }
         status.insert("wrong".into(), json!([e.message()]));
         return Ok(Json::Object(status));
     }
@@ -63,7 +68,10 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
         }
     }
     put("codes", code_status(parts));
-    if let Ok(Noting::Lost) = noting(parts) {
+    if let Some(e) = passing {
+        return Err(e);
+    }
+    if let Some(Noting::Lost) = if_there(noting(parts))? {
         wrong.push(
             "triggers: those of the content are gone, so its changes are not being noted; \
              bge_sync makes them again and compares all rows"
