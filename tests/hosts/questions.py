@@ -17,7 +17,7 @@ OWN, EITHER, LATER = "own", "either", "later"
 
 JOINS = [
     "w.rowid = s.rowid", "s.rowid = w.rowid + 1", "s.n = w.n", "s.lang = w.lang", "s.tag IS w.tag", "s.n > w.n", "s.rowid < w.rowid",
-    "s.rowid IN (w.rowid, w.rowid + 1)", "s.lang IN (w.lang, 'en')", "s.x BETWEEN w.x AND 9", "s.distance < w.x", "s.pad <> w.pad",
+    "s.rowid IN (w.rowid, w.rowid + 1)", "s.lang IN (w.lang, 'en')", "s.x BETWEEN w.x AND w.x + 9", "s.distance < w.x", "s.pad <> w.pad",
     "s.lang LIKE w.lang || '%'", "s.lang NOT IN (w.lang, 'de')", "s.rowid = w.n + w.n", "s.lang IS NOT w.lang",
     "s.lang COLLATE NOCASE = w.lang", "s.raw = w.raw", "(s.lang, s.n) = (w.lang, w.n)", "s.score > w.x", "s.tag = w.lang",
     "w.n IS s.n", "s.lang IN (SELECT y.lang FROM o AS y WHERE y.n = w.n)",
