@@ -125,7 +125,7 @@ class Questions:
             f"({s}.lang = {self.value('de')} OR {s}.n > 1)", f"({s}.n = 1 OR {s}.rowid < {self.some_id()})", f"{s}.lang = {s}.tag",
             f"EXISTS (SELECT 1 FROM o AS y WHERE y.rowid = {s}.rowid + 1 AND y.n > 1)",
             f"{s}.{column} = (SELECT {column} FROM o WHERE rowid = {self.some_id()})",
-            f"{s}.lang IN (SELECT y.lang FROM o AS y WHERE y.n = {s}.n)", f"coalesce({s}.x, 0) < 1", f"{s}.tag || '' = 'red'",
+            f"coalesce({s}.x, 0) < 1", f"{s}.tag || '' = 'red'", *self.joins * [f"{s}.lang IN (SELECT y.lang FROM o AS y WHERE y.n = {s}.n)"],
         ]), LATER)
 
     def text_term(self, s="s"):
