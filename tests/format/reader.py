@@ -91,6 +91,12 @@ class Index:
             chunks.append((live, codes))
         return chunks
 
+    def notes(self):
+        """Keys of rows that may have changed. The log is made with the first."""
+        if self.db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (f"{self.name}_log",)).fetchone():
+            for id, in self.db.execute(f"SELECT id FROM {self.table('log')} WHERE id IS NOT NULL"):
+                yield id
+
     # --- checks
 
     def check_codes(self):
@@ -107,7 +113,7 @@ class Index:
     def check_hashes(self, texts):
         """Compares the hashes of rows with those of their texts, given as id -> values of the text columns;
         how many were compared. Rows in the log may have changed."""
-        pending, count = {id for id, in self.db.execute(f"SELECT id FROM {self.table('log')}")}, 0
+        pending, count = set(self.notes()), 0
         for id, stored, problem in self.db.execute(f"SELECT id, hash, problem FROM {self.table('rows')}"):
             if id not in pending and stored:
                 assert stored == hash_of(texts[id], problem), f"row {id}"

@@ -158,16 +158,17 @@ def test_inserts_behind_a_slot_of_any_number_write_no_empty_chunks(made, tmp_pat
     damaged.check_size()
 
 
-LONG = {"16 MiB of ones": b"\xff" * (16 << 20), "16 MiB of zeros": bytes(16 << 20)}  # by name: a report shows the parameters
+# Named: a test's name is made of its arguments, and kept in a file.
+CONTENTS = {"used 2^62": ("used", 2**62), "used -5": ("used", -5), "used 0": ("used", 0), "live 16 MB of ones": ("live", b"\xff" * (16 << 20)),
+            "live 16 MB of zeros": ("live", bytes(16 << 20)), "live empty": ("live", b""), "live NULL": ("live", None),
+            "codes 16 MB": ("codes", bytes(16 << 20)), "codes empty": ("codes", b""), "codes text": ("codes", "text"), "stamp text": ("stamp", "text"),
+            "stamp NULL": ("stamp", None)}
 
 
-@pytest.mark.parametrize("column,given", [
-    ("used", 2**62), ("used", -5), ("used", 0), ("live", "16 MiB of ones"), ("live", "16 MiB of zeros"), ("live", b""), ("live", None),
-    ("codes", "16 MiB of zeros"), ("codes", b""), ("codes", "text"), ("stamp", "text"), ("stamp", None),
-])
+@pytest.mark.parametrize("content", CONTENTS)
 @in_a_child
-def test_a_chunk_of_any_content(made, tmp_path, column, given):
-    given = LONG.get(given, given)
+def test_a_chunk_of_any_content(made, tmp_path, content):
+    column, given = CONTENTS[content]
     damaged = Damaged(made, tmp_path)
     if damaged.kind == "small":
         return  # it has no chunks

@@ -155,7 +155,7 @@ def test_is_distinct_from(session):
 
 @pytest.mark.parametrize("where,wanted", [
     ("lang NOT IN ('en')", [2]), ("NOT (lang = 'en')", [2]), ("length(lang) = 2", [1, 2]), ("rowid + 0 > 1", [2]), ("rowid % 2 = 0", [2]),
-    ("rowid NOT IN (1)", [2]), ("lang = 'fr' OR n = 2", [2]), ("rowid = (SELECT max(id) FROM d)", []), ("n = 1 + 1", [2]),
+    ("rowid NOT IN (1)", [2]), ("(lang = 'fr' OR n = 2)", [2]), ("rowid = (SELECT max(id) FROM d)", []), ("n = 1 + 1", [2]),
     ("lang || '' = 'de'", [2]), ("lang NOT LIKE 'e%'", [2]), ("lang = (SELECT lang FROM d WHERE id = 3)", []), ("n = rowid", [1, 2]),
     ("EXISTS (SELECT 1 FROM d WHERE d.id = e.rowid AND d.lang = 'de')", [2]), ("rowid = abs(2)", [2]),
     # SQLite does not say that this is a literal: COLLATE goes to the column.
