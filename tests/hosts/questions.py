@@ -83,7 +83,7 @@ class Questions:
         # column with COLLATE (see `later`).
         unequal = operator in ("<>", "IS NOT", "IS DISTINCT FROM")
         collation = "" if unequal else collation
-        untold = column == "raw" and not isinstance(given, (str, bytes)) or unequal and column in ("tag", "pad")
+        untold = column == "raw" and not isinstance(given, (str, bytes)) or unequal
         role = EITHER if untold else OWN
         if chance.random() < 0.1 and operator == "=":
             return Term(f"{self.value(given)} = {s}.{column}{collation}", role)
