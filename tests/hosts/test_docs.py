@@ -88,3 +88,12 @@ def test_files_that_a_document_names_exist(document):
     missing = [name for name in spans if not (ROOT / name).exists()]
     missing += [link for link in links if not (ROOT / document).parent.joinpath(link).exists()]
     assert not missing, f"{document} names {missing}"
+
+
+def test_decisions_are_all_listed_and_have_their_headings():
+    listed = re.findall(r"\]\(decisions/(\S+)\)", (ROOT / ARCHITECTURE).read_text(encoding="utf-8").split("\n## Decisions\n")[1].split("\n## ")[0])
+    files = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert listed == [file.name for file in files] and files
+    for file in files:
+        headings = re.findall(r"^## (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+        assert headings == ["Problem", "Choice", "Measured", "Reconsider when"], file.name
