@@ -4,7 +4,7 @@
 # installs what is missing when root, else says what to run), and is quick the second time.
 
 MODEL ?= bge-small-en-v1.5
-# The newest official build of ONNX Runtime without telemetry; see docs/ARCHITECTURE.md.
+# The newest official build of ONNX Runtime without telemetry; see docs/decisions/08-onnx-runtime.md.
 ORT ?= 1.28.0
 # Not empty: the library for NVIDIA GPUs. A target that is made without it brings the other one back.
 GPU ?=

@@ -1,6 +1,6 @@
 """Queries of the semantic index: what is found, in which order, with which filters, and what is an error.
 
-Design, section 6.6. test_index_random.py compares random queries with brute force.
+docs/SQL.md says so, under Searching. test_index_random.py compares random queries with brute force.
 """
 
 import json

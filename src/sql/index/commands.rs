@@ -1,7 +1,8 @@
 //! Commands: `INSERT INTO t(t) VALUES ('rebuild')` and the like.
 //!
 //! They run inside the statement that gives them, and so in one transaction. `sync` is there for
-//! hosts that want statements; `bge_sync` works in committed steps.
+//! hosts that want statements; `bge_sync` works in committed steps. `optimize` is one transaction too: inside
+//! of a statement nothing can be committed.
 
 use super::check::integrity_check;
 use super::content::{Located, Noting, triggers};

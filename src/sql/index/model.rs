@@ -2,6 +2,9 @@
 //!
 //! Name and fingerprint are bound together at the first embedding. From then on another model, also
 //! one of the same name, is refused until `rebuild`.
+//!
+//! A long text is cut into passages; a short first column is a title and goes before each of them, which
+//! finds more (`docs/decisions/17-titles.md`).
 
 use super::shadow::{Settings, Shadow};
 use super::text::{Text, span};

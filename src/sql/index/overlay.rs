@@ -2,8 +2,9 @@
 //!
 //! Reading never writes, so what a query embeds it does not keep, except in the text -> vector cache.
 //! It looks at the newest notes first; rows whose text is as it was keep their vectors; of the others
-//! it embeds at most `catchup` rows and [`TOKENS`] tokens. What is left out keeps its old vector, or
-//! is not found yet.
+//! it embeds at most `catchup` rows and [`TOKENS`] tokens, whole documents only. What is left out keeps its
+//! old vector, or is not found yet. The bounds are never of time, since answers would depend on the load of
+//! the machine. Vectors made here pass through the storage's codec: distances do not jump at the next sync.
 
 use super::content::{Located, Origin, Present};
 use super::filter::Filters;
