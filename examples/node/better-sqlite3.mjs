@@ -1,4 +1,4 @@
-// better-sqlite3: npm install better-sqlite3
+// better-sqlite3: npm install better-sqlite3 (its release 13 needs Node 22 or later, 12 works with Node 20)
 import Database from 'better-sqlite3';
 import { load } from 'sqlite-bge';
 import { run } from './search.mjs';

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from languages import DIST, EXAMPLES, KEPT, ROOT, build, environment, output, run, tool
+from languages import DIST, EXAMPLES, KEPT, ROOT, environment, output, run, tool
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
@@ -84,7 +84,7 @@ def app(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def hosts():
-    """node_modules with the hosts that need no compiling."""
+    """node_modules with the hosts; none of them is compiled on the spot."""
     return installed(HERE / "node")
 
 
@@ -92,17 +92,3 @@ def hosts():
 def new_node(hosts):
     """A Node that has node:sqlite; the machine's own may be older."""
     return hosts / f"node-linux-{ARCH}" / "bin" / "node"
-
-
-@pytest.fixture(scope="session")
-def compiled():
-    """node_modules with better-sqlite3, compiled on the spot for the machine's Node."""
-    modules = installed(HERE / "node-compiled")
-    package = modules / "better-sqlite3"
-    if not (package / "build" / "Release" / "better_sqlite3.node").is_file():
-        # The headers that lie beside the machine's Node, where they do; else node-gyp fetches them.
-        prefix = Path(output([tool("node"), "-p", "process.execPath"]).strip()).parent.parent
-        headers = [f"--nodedir={prefix}"] if (prefix / "include" / "node").is_dir() else []
-        command = ["npm", "rebuild", "better-sqlite3", "--build-from-source", *headers]
-        build(command, cwd=modules.parent)
-    return modules
