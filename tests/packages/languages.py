@@ -37,7 +37,7 @@ def environment(home, **changes):
     `changes` say. None removes a variable."""
     env = {k: v for k, v in os.environ.items()
            if not k.startswith(("BGE_", "HF_", "XDG_", "ORT_", "NODE_", "npm_")) and k != "LD_LIBRARY_PATH"}
-    env.update(HOME=str(home), BGE_MODELS=str(MODELS))
+    env.update(HOME=str(home), BGE_MODELS=str(MODELS), LC_ALL="C.UTF-8")
     for key, setting in changes.items():
         env.pop(key, None) if setting is None else env.update({key: str(setting)})
     return env
@@ -60,6 +60,13 @@ def build(command, lock=None, **options):
     """As `output`, for what compiles: under a lock, where BGE_BUILD_LOCK names one, and kept cheap for others."""
     lock = os.environ.get("BGE_BUILD_LOCK")
     return output([*(["flock", lock] if lock else []), "nice", *command], timeout=1500, **options)
+
+
+def fails_without_model(command, env, cwd=None):
+    """What an example says on stderr where there is no model: the extension's own words, and no crash."""
+    done = run(command, env={k: v for k, v in env.items() if k != "BGE_MODELS"}, cwd=cwd)
+    assert done.returncode > 0, f"rc {done.returncode}"
+    assert f"no model '{SMALL}' found" in done.stderr, done.stderr
 
 
 def golden():
