@@ -58,6 +58,8 @@ $(PYTHON):
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 
+include packages/languages.mk
+
 # ---- shows -----------------------------------------------------------------------------------
 
 demo: build model
@@ -71,7 +73,7 @@ demo-packages: build model
 
 # ---- tests -----------------------------------------------------------------------------------
 
-test: test-rust test-hosts
+test: test-rust test-hosts test-languages
 
 test-rust: build model
 	@echo "building and running the Rust tests"

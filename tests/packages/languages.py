@@ -7,7 +7,6 @@ it prints the vector of each as a JSON array. So one check compares every langua
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,12 +23,12 @@ KEPT = ROOT / "target" / "languages"
 SEARCH_RESULT = "Router 0.61\nInvoice 0.46\n"
 
 
-def tool(name, need=None):
-    """The path of a program. A test that wants one that is missing is skipped by its name, and counted."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"not run: there is no {name} on this machine; scripts/setup.sh {need or name} gets it")
-    return found
+def need(what):
+    """Skips the test where scripts/setup.sh says that a need of its is not there, or too old."""
+    check = "check_rust" if what == "rust" else f"has_{what}"
+    done = subprocess.run(["bash", "-c", f'source "{ROOT}/scripts/setup.sh"; {check}'], capture_output=True)
+    if done.returncode:
+        pytest.skip(f"not run: {what} is missing on this machine, or too old; scripts/setup.sh {what} says more")
 
 
 def environment(home, **changes):

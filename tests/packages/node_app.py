@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from languages import DIST, EXAMPLES, KEPT, ROOT, environment, output, run, tool
+from languages import DIST, EXAMPLES, KEPT, ROOT, environment, need, output, run
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
@@ -21,23 +21,25 @@ def installed(lock_folder):
     lock = (lock_folder / "package-lock.json").read_bytes()
     folder = KEPT / f"{lock_folder.name}-{hashlib.sha256(lock).hexdigest()[:8]}"
     if not (folder / "whole").exists():
+        need("node")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(lock_folder / name, folder)
-        output([tool("npm", "node"), "ci", *QUIET], cwd=folder, timeout=600)
+        output(["npm", "ci", *QUIET], cwd=folder, timeout=600)
         (folder / "whole").touch()
     return folder / "node_modules"
 
 
 def new_app(folder):
     """An empty folder, and in it what `npm install` of the tarballs makes."""
+    need("node")
     for tarball in TARBALLS:
         assert tarball.is_file(), f"{tarball} is missing: `make npm-packages` makes it"
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / "node" / "app" / name, folder)
-    output([tool("npm", "node"), "ci", *QUIET], cwd=folder)
-    output([tool("npm", "node"), "install", "--no-save", *QUIET, *TARBALLS], cwd=folder)
+    output(["npm", "ci", *QUIET], cwd=folder)
+    output(["npm", "install", "--no-save", *QUIET, *TARBALLS], cwd=folder)
     return folder
 
 

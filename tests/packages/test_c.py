@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from languages import (DIST, EXAMPLES, KEPT, LIBRARY, ROOT, build, check_example, environment, fails_without_model,
-                       output, run, tool)
+                       need, output, run)
 
 C = EXAMPLES / "c"
 STRICT = ["-Wall", "-Wextra", "-Werror", "-O1"]
@@ -12,12 +12,9 @@ STRICT = ["-Wall", "-Wextra", "-Werror", "-O1"]
 
 @pytest.fixture(scope="module")
 def compiler():
-    cc = tool("cc")
-    probe = run([cc, "-E", "-include", "sqlite3.h", "-x", "c", "/dev/null"])
-    if probe.returncode:
-        pytest.skip("not run: there is no sqlite3.h on this machine; scripts/setup.sh sqlite3-dev gets it")
+    need("sqlite3_dev")
     (KEPT / "c").mkdir(parents=True, exist_ok=True)
-    return cc
+    return "cc"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +27,8 @@ def loaded(compiler):
 @pytest.fixture(scope="module")
 def linked(compiler):
     """The program with the extension in it, and ONNX Runtime beside it as it will be looked for."""
-    build([tool("cargo", "rust"), "rustc", "--quiet", "--release", "--lib", "--crate-type", "staticlib"], cwd=ROOT)
+    need("rust")
+    build(["cargo", "rustc", "--quiet", "--release", "--lib", "--crate-type", "staticlib"], cwd=ROOT)
     program = KEPT / "c" / "linked"
     archive = ROOT / "target" / "release" / "libbge.a"
     output([compiler, *STRICT, C / "linked.c", "-o", program, archive, "-lsqlite3", "-lm", "-lpthread", "-ldl"])
@@ -59,5 +57,6 @@ def test_linked_without_model(linked, tmp_path):
 
 def test_linked_has_no_name_that_another_extension_has(linked):
     """`sqlite3_extension_init` is every loadable extension's name: two in one program would not link."""
-    symbols = output([tool("nm", "binutils"), "--defined-only", linked])
+    need("binutils")
+    symbols = output(["nm", "--defined-only", linked])
     assert " sqlite3_bge_init\n" in symbols and "sqlite3_extension_init" not in symbols

@@ -1,14 +1,15 @@
 """examples/go: the extension in mattn/go-sqlite3."""
 
 import pytest
-from languages import EXAMPLES, KEPT, LIBRARY, build, check_example, environment, fails_without_model, run, tool
+from languages import EXAMPLES, KEPT, LIBRARY, build, check_example, environment, fails_without_model, need, run
 
 
 @pytest.fixture(scope="module")
 def example():
     """The compiled program. Go keeps what it compiles in a cache of its own, so this is slow only once."""
+    need("go")
     program = KEPT / "go" / "example"
-    build([tool("go"), "build", "-mod=readonly", "-o", program, "."], cwd=EXAMPLES / "go")
+    build(["go", "build", "-mod=readonly", "-o", program, "."], cwd=EXAMPLES / "go")
     return program
 
 

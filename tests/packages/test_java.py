@@ -3,19 +3,20 @@
 import shutil
 
 import pytest
-from languages import EXAMPLES, KEPT, LIBRARY, build, check_example, environment, fails_without_model, run, tool
+from languages import EXAMPLES, KEPT, LIBRARY, build, check_example, environment, fails_without_model, need, run
 
 
 @pytest.fixture(scope="module")
 def example():
     """The command that runs the compiled class, as the project's pom.xml makes it."""
-    tool("javac", "jdk")
+    need("jdk")
+    need("maven")
     project = KEPT / "java"
     shutil.copytree(EXAMPLES / "java", project, dirs_exist_ok=True)
-    build([tool("mvn", "maven"), "-q", "-B", "compile", "dependency:build-classpath", "-Dmdep.outputFile=classpath"],
+    build(["mvn", "-q", "-B", "compile", "dependency:build-classpath", "-Dmdep.outputFile=classpath"],
           cwd=project)
     classes = f"{project / 'target' / 'classes'}:{(project / 'classpath').read_text().strip()}"
-    return [tool("java", "jdk"), "-cp", classes, "Search"]
+    return ["java", "-cp", classes, "Search"]
 
 
 def test_example(example, tmp_path):

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from languages import MODELS, ROOT, SMALL, check_example, tool
+from languages import MODELS, ROOT, SMALL, check_example, need
 from local_hub import LocalHub
 from node_app import app, hosts, new_node  # noqa: F401 (fixtures)
 
@@ -210,7 +210,7 @@ def test_words_that_are_not_understood(download, words, message):
 
 def test_maven_where_the_hub_is_out_of_reach(app, new_node, tmp_path):  # noqa: F811
     """The way from nothing to a result: install the tarballs, download, search."""
-    tool("mvn", "maven")
+    need("maven")
     home = tmp_path / "home"
     done = app.command("download", HF_ENDPOINT="http://127.0.0.1:9", HOME=home, BGE_MODELS=None)
     folder = home / ".local" / "share" / "bge" / "models" / SMALL

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from languages import (DIST, EXAMPLES, LIBRARY, ROOT, build, check_example, environment, fails_without_model,
-                       output, run, tool)
+                       need, output, run)
 
 # As the main package is built, so that the compiled dependencies in target/ are used again.
 PROFILE = {"CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "4", "CARGO_PROFILE_RELEASE_STRIP": "debuginfo"}
@@ -13,7 +13,8 @@ PROFILE = {"CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "4", "CARGO_PROFILE_RELEASE_ST
 @pytest.fixture(scope="module")
 def programs():
     """The folder with the compiled programs."""
-    build([tool("cargo", "rust"), "build", "--quiet", "--release", "--locked", "--target-dir", ROOT / "target"],
+    need("rust")
+    build(["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", ROOT / "target"],
           cwd=EXAMPLES / "rust", env={**os.environ, **PROFILE})
     return ROOT / "target" / "release"
 
@@ -37,5 +38,6 @@ def test_the_engine_without_model(programs, tmp_path):
 
 def test_the_engine_brings_no_sqlite(programs):
     """Built with default-features = false: no symbol of the extension, none of SQLite."""
-    symbols = output([tool("nm", "binutils"), programs / "vectors"])
+    need("binutils")
+    symbols = output(["nm", programs / "vectors"])
     assert "sqlite3_" not in symbols
