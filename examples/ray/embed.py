@@ -12,6 +12,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -52,12 +53,13 @@ class Embedder:
 
 
 def read(source):
-    """(id, text) rows of Parquet files, or of the table `texts` of a SQLite file."""
+    """(id, text) rows of Parquet files, or of the table `texts` of a SQLite file, in blocks of one batch."""
     if Path(source).suffix in (".db", ".sqlite"):
         path = str(Path(source).resolve())
         texts = ray.data.read_sql("SELECT id, text FROM texts WHERE text IS NOT NULL", lambda: sqlite3.connect(path))
-        return texts.repartition(target_num_rows_per_block=BATCH_ROWS)
-    return ray.data.read_parquet(source, columns=["id", "text"])
+    else:
+        texts = ray.data.read_parquet(source).select_columns(["id", "text"])
+    return texts.repartition(target_num_rows_per_block=BATCH_ROWS)
 
 
 def embed(source, folder, library, workers):
@@ -86,7 +88,7 @@ def merge(folder, path, library):
         rows = ((id, vector.tobytes()) for id, vector in zip(batch["id"].to_pylist(), vectors))
         with transaction(db):
             db.executemany("INSERT INTO texts_bge(rowid, embedding) VALUES (?, ?)", rows)
-    # What has no vector yet (a text that was NULL, a row that is new) is embedded here: usually nothing.
+    # What has no vector yet is embedded here: nothing, where every batch came back.
     db.execute("SELECT bge_sync('texts_bge')")
     [status] = db.execute("SELECT bge_status('texts_bge')").fetchone()
     db.close()
@@ -114,6 +116,9 @@ def main():
     if Path(arguments.into).exists():
         parser.error(f"{arguments.into} is there already; name a new file")
 
+    # Reading and writing need a core of Ray's beside the workers', or they wait for ever: a cluster (RAY_ADDRESS)
+    # needs more cores than workers; one machine is said to have one more than it is used for.
+    ray.init(num_cpus=None if "RAY_ADDRESS" in os.environ else arguments.workers + 1, log_to_driver=False)
     folder = tempfile.mkdtemp(prefix="vectors-")  # on a cluster: a place that every machine reaches
     try:
         seconds = embed(arguments.texts, folder, arguments.library, arguments.workers)
