@@ -1,8 +1,8 @@
 // bun:sqlite, on Linux. (On macOS bun uses Apple's SQLite, which loads no extensions:
 // Database.setCustomSQLite names another one.)
+import { run } from './search.mjs';
 import { Database } from 'bun:sqlite';
 import { load } from 'sqlite-bge';
-import { run } from './search.mjs';
 
 const db = new Database(':memory:');
 load(db);

@@ -1,7 +1,7 @@
 // libsql: npm install libsql. A local file or memory; a database on a server cannot load extensions.
+import { run } from './search.mjs';
 import Database from 'libsql';
 import { load } from 'sqlite-bge';
-import { run } from './search.mjs';
 
 const db = new Database(':memory:');
 load(db);
