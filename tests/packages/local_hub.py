@@ -1,6 +1,7 @@
 """A hub on this machine that serves one model's real files, over the part of the Hugging Face hub's protocol
 that its clients use: paths-info, model info, and resolve with ranges. It can be told to fail."""
 
+import functools
 import hashlib
 import json
 import threading
@@ -25,6 +26,7 @@ class LocalHub:
         self.server.server_close()
 
     @staticmethod
+    @functools.lru_cache  # the model has 133 MB, and every test serves the same
     def name_of(content):
         """The name that the hub has for a file's content."""
         if len(content) >= LARGE:

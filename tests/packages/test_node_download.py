@@ -1,5 +1,6 @@
 """`npx sqlite-bge download`: from a hub on this machine into the user's cache, and from Maven."""
 
+import functools
 import json
 import shutil
 
@@ -14,6 +15,7 @@ FOLDER = f"models--{REPO.replace('/', '--')}"
 NEEDED = ["config.json", "tokenizer.json", "onnx/model.onnx"]
 
 
+@functools.lru_cache
 def real_files():
     files = {name: MODELS / SMALL / name for name in CATALOG[SMALL]["files"]}
     return {name: path.read_bytes() for name, path in files.items() if path.is_file()}
