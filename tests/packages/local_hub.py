@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LARGE = 1_000_000  # what the hub keeps in LFS, named by its SHA-256
@@ -16,7 +17,8 @@ class LocalHub:
     def __init__(self, repo, revision, files):
         self.repo, self.revision, self.files = repo, revision, dict(files)
         self.named = {name: self.name_of(content) for name, content in files.items()}
-        self.requests, self.cut, self.status = [], set(), None
+        self.requests, self.cut, self.slow, self.status = [], set(), set(), None
+        self.stalled = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -95,6 +97,11 @@ class LocalHub:
                     self.wfile.flush()
                     self.close_connection = True
                     self.connection.close()
+                elif name in hub.slow and len(body) > 1:
+                    self.wfile.write(body[:len(body) // 2])
+                    self.wfile.flush()
+                    hub.stalled.set()
+                    time.sleep(20)  # longer than any test waits
                 else:
                     self.wfile.write(body)
 

