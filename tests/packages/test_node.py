@@ -13,8 +13,12 @@ LOAD = "require('sqlite-bge').load"
 
 @pytest.fixture
 def other_app(app, tmp_path):  # noqa: F811
-    """A copy of the folder, to be broken."""
+    """A copy of the folder, to be broken. Without what it has borrowed: npm would follow the links and
+    remove what is at their ends."""
     shutil.copytree(app.folder, tmp_path / "app", symlinks=True)
+    for path in (tmp_path / "app" / "node_modules").iterdir():
+        if path.is_symlink():
+            path.unlink()
     return type(app)(tmp_path / "app", app.home)
 
 

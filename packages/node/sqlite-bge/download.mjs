@@ -192,7 +192,7 @@ async function fetchSnapshot(model, access) {
       await fetchFile(file, wanted, () => downloadFileToCacheDir({ ...asked, path: file }));
     }
   } finally {
-    stopShowing();
+    await stopShowing();
   }
   // Written at the end: until then the extension does not see the snapshot.
   await mkdir(join(repoFolder(model), 'refs'), { recursive: true });
@@ -217,7 +217,7 @@ async function fetchFile(file, wanted, get) {
 function showProgress(blobs, total) {
   if (!process.stderr.isTTY) {
     say(`${megabytes(total)} MB in all`);
-    return () => {};
+    return async () => {};
   }
   const draw = async () => {
     const names = await readdir(blobs).catch(() => []);
@@ -226,8 +226,9 @@ function showProgress(blobs, total) {
     process.stderr.write(`\r${megabytes(got)} of ${megabytes(total)} MB`);
   };
   const timer = setInterval(draw, 500);
-  return () => {
+  return async () => {
     clearInterval(timer);
+    await draw();
     process.stderr.write('\n');
   };
 }
