@@ -58,8 +58,6 @@ $(PYTHON):
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 
-include packages/languages.mk
-
 # ---- shows -----------------------------------------------------------------------------------
 
 demo: build model
@@ -73,7 +71,7 @@ demo-packages: build model
 
 # ---- tests -----------------------------------------------------------------------------------
 
-test: test-rust test-hosts test-languages
+test: test-rust test-hosts
 
 test-rust: build model
 	@echo "building and running the Rust tests"
@@ -108,3 +106,7 @@ bench: build model .venv/.ready
 
 clean:
 	rm -rf dist target .venv
+
+# ---- npm packages and other languages -------------------------------------------------------
+
+include packages/languages.mk

@@ -1,6 +1,10 @@
 # npm packages, and the examples in other languages with their tests. The Makefile includes this.
 
-.PHONY: npm-packages test-languages test-ray
+.PHONY: npm-packages test-all test-languages test-ray
+
+test: test-languages
+
+test-all: test test-ray
 
 # The library that the packages carry: the one for other people's machines where it was built, else dist/'s.
 NPM_PARTS ?= $(if $(wildcard target/packages/parts/libbge.so),target/packages/parts,dist)

@@ -40,7 +40,7 @@ def test_the_shell_s_line():
 
 
 def test_links_lead_somewhere():
-    for document in ("README.md", "docs/HOSTS.md", "docs/SCALING.md"):
+    for document in ("README.md", "docs/HOSTS.md", "docs/SCALING.md", "examples/README.md", "examples/ray/README.md"):
         folder = (ROOT / document).parent
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / document).read_text(encoding="utf-8")):
             assert (folder / link).exists(), f"{document}: {link}"
