@@ -3,7 +3,8 @@
 #
 #   scripts/setup.sh NEED...
 #
-# NEED is one or more of: cc libclang sqlite3 python3 venv maven strace binutils unzip rust.
+# NEED is one or more of: cc libclang sqlite3 python3 venv loading_python maven strace binutils unzip
+# chromium rust.
 # Each need is checked by trying it, never by asking the package manager what it believes to
 # have installed: a compiler from elsewhere counts too. Says nothing when nothing is missing.
 # What is missing is installed with apt-get when we are root; anybody else gets the command to
@@ -13,7 +14,7 @@
 # Exit codes: 0 everything is there, 1 something is missing, 2 asked for in a wrong way.
 set -u
 
-NEEDS="cc libclang sqlite3 python3 venv maven strace binutils unzip rust"
+NEEDS="cc libclang sqlite3 python3 venv loading_python maven strace binutils unzip chromium rust"
 RUST_WANTED=1.92   # the oldest that the `ort` crate builds with
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -64,6 +65,8 @@ has_maven()    { have mvn && { have java || [ -x "${JAVA_HOME:-/nowhere}/bin/jav
 has_strace()   { have strace; }
 has_binutils() { have nm && have readelf; }
 has_unzip()    { have unzip; }
+has_chromium() { have chromium; }
+has_loading_python() { "$(dirname "${BASH_SOURCE[0]}")/loading_python.sh" >/dev/null; }
 
 # Asked once for both: behind a pyenv shim python3 takes a tenth of a second to start.
 python_says=
@@ -83,6 +86,7 @@ packages_for() {
         cc)       echo gcc libc6-dev ;;
         libclang) echo libclang-dev ;;
         venv)     echo python3-venv ;;
+        loading_python) echo python3 python3-venv ;;   # Debian's, beside one that pyenv may have put first
         maven)    echo maven default-jre-headless ;;   # Debian's maven takes any JRE; say which
         *)        echo "$1" ;;
     esac
