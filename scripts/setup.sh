@@ -3,8 +3,8 @@
 #
 #   scripts/setup.sh NEED...
 #
-# NEED is one or more of: cc libclang sqlite3 python3 venv maven strace binutils unzip rust,
-# and node go jdk sqlite3_dev.
+# NEED is one or more of: cc libclang sqlite3 python3 venv loading_python maven strace binutils unzip
+# chromium node go jdk sqlite3_dev rust.
 # Each need is checked by trying it, never by asking the package manager what it believes to
 # have installed: a compiler from elsewhere counts too. Says nothing when nothing is missing.
 # What is missing is installed with apt-get when we are root; anybody else gets the command to
@@ -14,8 +14,7 @@
 # Exit codes: 0 everything is there, 1 something is missing, 2 asked for in a wrong way.
 set -u
 
-NEEDS="cc libclang sqlite3 python3 venv maven strace binutils unzip rust"
-NEEDS+=" node go jdk sqlite3_dev"   # for the examples in other languages and their tests
+NEEDS="cc libclang sqlite3 python3 venv loading_python maven strace binutils unzip chromium node go jdk sqlite3_dev rust"
 RUST_WANTED=1.92   # the oldest that the `ort` crate builds with
 NODE_WANTED=18.17  # of packages/node
 GO_WANTED=1.23     # of examples/go
@@ -68,6 +67,8 @@ has_maven()    { have mvn && { have java || [ -x "${JAVA_HOME:-/nowhere}/bin/jav
 has_strace()   { have strace; }
 has_binutils() { have nm && have readelf; }
 has_unzip()    { have unzip; }
+has_chromium() { have chromium; }
+has_loading_python() { "$(dirname "${BASH_SOURCE[0]}")/loading_python.sh" >/dev/null; }
 
 has_node()     { have npm && have node && at_least "$(node -p process.versions.node 2>/dev/null)" $NODE_WANTED; }
 has_go()       { have go && at_least "$(go version 2>/dev/null | sed -n 's/.* go\([0-9][0-9.]*\).*/\1/p')" $GO_WANTED; }
@@ -92,6 +93,7 @@ packages_for() {
         cc)       echo gcc libc6-dev ;;
         libclang) echo libclang-dev ;;
         venv)     echo python3-venv ;;
+        loading_python) echo python3 python3-venv ;;   # Debian's, beside one that pyenv may have put first
         maven)    echo maven default-jre-headless ;;   # Debian's maven takes any JRE; say which
         node)     echo nodejs npm ;;
         go)       echo golang-go ;;

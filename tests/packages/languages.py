@@ -14,7 +14,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DIST = Path(os.environ.get("BGE_DIST", ROOT / "dist")).resolve()
-LIBRARY = DIST / "libbge.so"
+# What the packages carry, where `make packages` has made it: the tests load that.
+PARTS = next(folder for folder in (ROOT / "target" / "packages" / "parts", DIST) if (folder / "libbge.so").is_file())
+LIBRARY = PARTS / "libbge.so"
+RUNTIME = PARTS / "libonnxruntime.so"
 MODELS = DIST / "models"
 SMALL = "bge-small-en-v1.5"
 EXAMPLES = ROOT / "examples"

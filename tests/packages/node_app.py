@@ -35,7 +35,7 @@ def new_app(folder):
     """An empty folder, and in it what `npm install` of the tarballs makes."""
     need("node")
     for tarball in TARBALLS:
-        assert tarball.is_file(), f"{tarball} is missing: `make npm-packages` makes it"
+        assert tarball.is_file(), f"{tarball} is missing: `make packages` makes it"
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / "node" / "app" / name, folder)
     output(["npm", "ci", *QUIET], cwd=folder)

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from languages import (DIST, EXAMPLES, KEPT, LIBRARY, ROOT, build, check_example, environment, fails_without_model,
+from languages import (EXAMPLES, KEPT, LIBRARY, ROOT, RUNTIME, build, check_example, environment, fails_without_model,
                        need, output, run)
 
 C = EXAMPLES / "c"
@@ -32,7 +32,7 @@ def linked(compiler):
     program = KEPT / "c" / "linked"
     archive = ROOT / "target" / "release" / "libbge.a"
     output([compiler, *STRICT, C / "linked.c", "-o", program, archive, "-lsqlite3", "-lm", "-lpthread", "-ldl"])
-    shutil.copy(DIST / "libonnxruntime.so", program.parent)
+    shutil.copy(RUNTIME, program.parent)
     return program
 
 

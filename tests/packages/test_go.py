@@ -1,7 +1,7 @@
 """examples/go: the extension in mattn/go-sqlite3."""
 
 import pytest
-from languages import EXAMPLES, KEPT, LIBRARY, build, check_example, environment, fails_without_model, need, run
+from languages import EXAMPLES, KEPT, LIBRARY, RUNTIME, build, check_example, environment, fails_without_model, need, run
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def test_example(example, tmp_path):
 
 def test_no_model(example, tmp_path):
     """The library alone in a folder, with its runtime and without models."""
-    for file in (LIBRARY, LIBRARY.with_name("libonnxruntime.so")):
+    for file in (LIBRARY, RUNTIME):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     fails_without_model([example, tmp_path / LIBRARY.name], environment(tmp_path))
 

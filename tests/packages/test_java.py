@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from languages import EXAMPLES, KEPT, LIBRARY, build, check_example, environment, fails_without_model, need, run
+from languages import EXAMPLES, KEPT, LIBRARY, RUNTIME, build, check_example, environment, fails_without_model, need, run
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_example(example, tmp_path):
 
 def test_no_model(example, tmp_path):
     """The library alone in a folder, with its runtime and without models."""
-    for file in (LIBRARY, LIBRARY.with_name("libonnxruntime.so")):
+    for file in (LIBRARY, RUNTIME):
         shutil.copy(file, tmp_path)
     fails_without_model([*example, tmp_path / LIBRARY.name], environment(tmp_path))
 

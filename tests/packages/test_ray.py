@@ -11,24 +11,18 @@ import subprocess
 import time
 
 import pytest
-from languages import EXAMPLES, KEPT, LIBRARY, build, environment, golden, output
+from languages import EXAMPLES, KEPT, LIBRARY, ROOT, build, environment, golden, need, output
 
 pytestmark = pytest.mark.slow
 RAY = EXAMPLES / "ray"
 ROWS = 5_000
 
 
-def loads_extensions(python):
-    code = "import sqlite3; sqlite3.connect(':memory:').enable_load_extension(True)"
-    return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
-
-
 @pytest.fixture(scope="module")
 def python():
     """A Python whose sqlite3 loads extensions, with Ray."""
-    base = next((p for p in ("python3", "/usr/bin/python3") if shutil.which(p) and loads_extensions(p)), None)
-    if base is None:
-        pytest.skip("not run: no Python on this machine has a sqlite3 that loads extensions; Debian's python3 has")
+    need("loading_python")
+    base = output(["bash", ROOT / "scripts" / "loading_python.sh"]).strip()
     wanted = hashlib.sha256((RAY / "requirements.txt").read_bytes()).hexdigest()[:8]
     folder = KEPT / f"ray-{wanted}"
     if not (folder / "whole").exists():

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from languages import (DIST, EXAMPLES, LIBRARY, ROOT, build, check_example, environment, fails_without_model,
+from languages import (EXAMPLES, LIBRARY, ROOT, RUNTIME, build, check_example, environment, fails_without_model,
                        need, output, run)
 
 # As the main package is built, so that the compiled dependencies in target/ are used again.
@@ -29,11 +29,11 @@ def test_rusqlite_without_a_library(programs, tmp_path):
 
 
 def test_the_engine_as_a_library(programs, tmp_path):
-    check_example([programs / "vectors"], environment(tmp_path, BGE_ORT_LIB=DIST / "libonnxruntime.so"))
+    check_example([programs / "vectors"], environment(tmp_path, BGE_ORT_LIB=RUNTIME))
 
 
 def test_the_engine_without_model(programs, tmp_path):
-    fails_without_model([programs / "vectors"], environment(tmp_path, BGE_ORT_LIB=DIST / "libonnxruntime.so"))
+    fails_without_model([programs / "vectors"], environment(tmp_path, BGE_ORT_LIB=RUNTIME))
 
 
 def test_the_engine_brings_no_sqlite(programs):

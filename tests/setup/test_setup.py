@@ -173,7 +173,7 @@ def test_a_machine_without_apt_get(machine):
 def test_an_unknown_need_and_none_at_all_list_the_known(machine, needs):
     machine.user(0)
     done = machine.setup(*needs)
-    assert done.returncode == 2 and "cc libclang sqlite3 python3 venv maven strace binutils unzip rust" in done.stderr
+    assert done.returncode == 2 and "cc libclang sqlite3 python3 venv loading_python maven strace binutils unzip chromium node go jdk sqlite3_dev rust" in done.stderr
     assert machine.apt() == []
 
 
