@@ -1,6 +1,7 @@
 """The search box in a real browser: Debian's chromium, headless. Screenshots are left in target/screenshots, to be looked at."""
 
 import shutil
+from urllib.parse import urlencode
 
 import pytest
 import support
@@ -26,8 +27,6 @@ def chromium(tmp_path, *arguments):
 
 
 def page(site, table, query):
-    from urllib.parse import urlencode
-
     return f"{site.url}/desk/{table}?{urlencode({'_semantic': query})}"
 
 
@@ -45,3 +44,21 @@ def test_the_page_is_drawn(site, tmp_path, name, table, query, width):
     shot.unlink(missing_ok=True)
     chromium(tmp_path, f"--window-size={width},900", f"--screenshot={shot}", page(site, table, query))
     assert shot.read_bytes().startswith(b"\x89PNG") and shot.stat().st_size > 5_000
+
+
+def test_the_picture_of_the_document(tmp_path):
+    """docs/images/datasette.png is a copy of what this leaves."""
+    if shutil.which("chromium") is None:
+        pytest.skip("there is no chromium here")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    path = tmp_path / "helpdesk.db"
+    support.run(support.BIN / "sqlite-utils", "insert", path, "articles", support.ROOT / "examples/helpdesk/articles.csv",
+                "--csv", "--pk", "id")
+    support.sqlite_bge_command("index", path, "articles", "title", "body", "--filter", "area", "--no-progress")
+    with serving(path) as served:
+        question = "My coffee tipped over onto the computer, what now?"  # 44 is the answer, see questions.csv
+        assert served.search("articles", question, "helpdesk")[0][0][0] == "/helpdesk/articles/44"
+        shot = SHOTS / "datasette.png"
+        chromium(tmp_path, "--window-size=860,540", f"--screenshot={shot}",
+                 f"{served.url}/helpdesk/articles?{urlencode({'_semantic': question})}")
+        assert shot.stat().st_size < 200_000

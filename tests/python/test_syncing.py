@@ -18,9 +18,9 @@ def notes(request, tmp_path):
     sqlite_bge.load(db)
     db.execute("CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT)")
     db.execute("CREATE VIRTUAL TABLE notes_bge USING bge(body, content='notes')")
+    db.execute("BEGIN")
     db.executemany("INSERT INTO notes(body) VALUES (?)", [(f"note number {n}",) for n in range(300)])
-    if db.in_transaction:
-        db.execute("COMMIT")
+    db.execute("COMMIT")
     return db
 
 
