@@ -75,7 +75,10 @@ PACKAGED := target/packages/libbge.so
 
 packages: dist/manifest.json
 
-dist/manifest.json: $(PACKAGED) runtime $(PACKAGE_SOURCES)
+# The runtime's marker is new only when the runtime is.
+dist/.runtime-version: runtime ;
+
+dist/manifest.json: $(PACKAGED) dist/.runtime-version $(PACKAGE_SOURCES) src/engine/catalog.json Cargo.toml
 	@echo "making the packages"
 	@$(TOOLS)/bin/python packages/build.py --library $(PACKAGED) --runtime dist --into dist
 	@$(NPM_PACK)

@@ -38,7 +38,15 @@ def version() -> str:
 # --- the parts ----------------------------------------------------------------------------
 
 
+def check_runtime(runtime: Path) -> None:
+    """The packages are for machines without a GPU: the extra `gpu` brings the other runtime."""
+    marker = json.loads((runtime / ".runtime-version").read_text())
+    if marker.get("package", "onnxruntime") != "onnxruntime":
+        raise SystemExit(f"{runtime} has the runtime of {marker['package']}; make the packages without GPU=1")
+
+
 def gather(library: Path, runtime: Path) -> None:
+    check_runtime(runtime)
     shutil.rmtree(PARTS, ignore_errors=True)
     (PARTS / "licenses").mkdir(parents=True)
     shutil.copy(library, PARTS / "libbge.so")

@@ -76,6 +76,8 @@ def test_the_model_comes_into_the_cache_and_the_extension_finds_it_there(person,
     assert works(person)
     wanted = set(hub.files)
     assert {p.relative_to(snapshot(tmp_path)).as_posix() for p in snapshot(tmp_path).rglob("*") if p.is_file()} == wanted
+    assert (snapshot(tmp_path).parents[1] / "refs/main").read_text() == ENTRY["revision"]
+    assert not (tmp_path / ".local").exists()
     hub.requests.clear()
     assert "is complete in" in command("download", env=person).stdout
     assert hub.requests == []
