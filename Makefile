@@ -120,7 +120,7 @@ test-rust: build model
 	@cargo check --quiet --release --no-default-features
 
 test-hosts: build model .venv/.ready target/oldest-host/release/oldest-host
-	@scripts/setup.sh sqlite3 strace binutils cc maven
+	@scripts/setup.sh sqlite3 libsqlite3 strace binutils cc maven
 	@echo "running the tests in SQLite hosts"
 	@BGE_TEST_OLDEST_HOST=$(CURDIR)/target/oldest-host/release/oldest-host \
 		$(PYTHON) -m pytest -q tests/setup tests/hosts

@@ -14,7 +14,7 @@ NPM_PACK = if scripts/setup.sh node; \
 
 # A language that is missing here and cannot be had does not stop the others: the tests skip it, and name it.
 test-languages: packages model .venv/.ready
-	@for need in node go jdk maven cc sqlite3_dev rust binutils; do scripts/setup.sh $$need || true; done
+	@for need in node go jdk maven cc libsqlite3 rust binutils; do scripts/setup.sh $$need || true; done
 	@echo "running the tests of other languages"
 	@$(PYTHON) -m pytest -q tests/packages -m "not slow"
 

@@ -3,8 +3,8 @@
 #
 #   scripts/setup.sh NEED...
 #
-# NEED is one or more of: cc libclang sqlite3 python3 venv loading_python maven strace binutils unzip
-# chromium node go jdk sqlite3_dev rust.
+# NEED is one or more of: cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip
+# chromium node go jdk rust.
 # Each need is checked by trying it, never by asking the package manager what it believes to
 # have installed: a compiler from elsewhere counts too. Says nothing when nothing is missing.
 # What is missing is installed with apt-get when we are root; anybody else gets the command to
@@ -14,7 +14,7 @@
 # Exit codes: 0 everything is there, 1 something is missing, 2 asked for in a wrong way.
 set -u
 
-NEEDS="cc libclang sqlite3 python3 venv loading_python maven strace binutils unzip chromium node go jdk sqlite3_dev rust"
+NEEDS="cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip chromium node go jdk rust"
 RUST_WANTED=1.92   # the oldest that the `ort` crate builds with
 NODE_WANTED=18.17  # of packages/node
 GO_WANTED=1.23     # of examples/go
@@ -61,6 +61,11 @@ has_clang_headers() {
 }
 
 has_sqlite3()  { have sqlite3; }
+# The header and the library that a C program of the tests is linked with.
+has_libsqlite3() {
+    have cc && printf '#include <sqlite3.h>\nint main(void) { return sqlite3_initialize(); }\n' |
+        cc -x c - -o /dev/null -lsqlite3 >/dev/null 2>&1
+}
 has_python3()  { ask_python; case $python_says in new*) ;; *) return 1 ;; esac; }
 has_venv()     { ask_python; case $python_says in *venv) ;; *) return 1 ;; esac; }
 has_maven()    { have mvn && { have java || [ -x "${JAVA_HOME:-/nowhere}/bin/java" ]; }; }
@@ -73,7 +78,6 @@ has_loading_python() { "$(dirname "${BASH_SOURCE[0]}")/loading_python.sh" >/dev/
 has_node()     { have npm && have node && at_least "$(node -p process.versions.node 2>/dev/null)" $NODE_WANTED; }
 has_go()       { have go && at_least "$(go version 2>/dev/null | sed -n 's/.* go\([0-9][0-9.]*\).*/\1/p')" $GO_WANTED; }
 has_jdk()      { have java && have javac; }
-has_sqlite3_dev() { have cc && printf '#include <sqlite3.h>\n' | cc -E -x c - >/dev/null 2>&1; }
 
 # Asked once for both: behind a pyenv shim python3 takes a tenth of a second to start.
 python_says=
@@ -92,13 +96,13 @@ packages_for() {
     case $1 in
         cc)       echo gcc libc6-dev ;;
         libclang) echo libclang-dev ;;
+        libsqlite3) echo libsqlite3-dev ;;
         venv)     echo python3-venv ;;
         loading_python) echo python3 python3-venv ;;   # Debian's, beside one that pyenv may have put first
         maven)    echo maven default-jre-headless ;;   # Debian's maven takes any JRE; say which
         node)     echo nodejs npm ;;
         go)       echo golang-go ;;
         jdk)      echo default-jdk-headless ;;
-        sqlite3_dev) echo libsqlite3-dev ;;
         *)        echo "$1" ;;
     esac
 }

@@ -17,12 +17,17 @@ WITH
     SELECT rowid AS id, row_number() OVER (ORDER BY distance, rowid) AS place
     FROM docs_bge WHERE docs_bge MATCH :question AND k = 50
   ),
+  said AS (
+    -- A text, whatever was given: FTS5 takes neither NULL nor a NUL character.
+    SELECT replace(CAST(coalesce(:question, '') AS TEXT), char(0), ' ') AS question
+  ),
   words AS (
     -- The words of the question, each in quotes, so that no character of it is FTS5 syntax; a row that
     -- has more of the rarer ones comes first.
     SELECT rowid AS id, row_number() OVER (ORDER BY rank, rowid) AS place
     FROM docs_fts
-    WHERE docs_fts MATCH '"' || replace(replace(:question, '"', ' '), ' ', '" OR "') || '"'
+    WHERE docs_fts MATCH
+      (SELECT '"' || replace(replace(question, '"', ' '), ' ', '" OR "') || '"' FROM said)
     ORDER BY rank LIMIT 50
   ),
   lists AS (

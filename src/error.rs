@@ -21,6 +21,8 @@ pub enum Kind {
     Interrupted,
     /// A fault of ours.
     Internal,
+    /// Stored data is damaged: the message says what is wrong with it.
+    Corrupt,
     /// What the host's database said about a statement of ours, by its own result code (busy,
     /// read-only, corrupt, ...).
     Host(i32),

@@ -2,12 +2,8 @@
 
 mod common;
 
-use bge::engine::chunks::{self, Chunk};
-use bge::engine::config::ModelConfig;
-use bge::engine::options::Options;
-use bge::engine::pooling::Pooling;
-use bge::engine::tokenizer::Tokenizer;
-use bge::engine::{Embedder, NeverStop, Stop};
+use bge::engine::internals::split as split_with;
+use bge::engine::{Chunk, Embedder, ModelConfig, NeverStop, Options, Pooling, Stop, Tokenizer};
 use bge::{Error, Kind};
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -213,7 +209,7 @@ proptest! {
         text in any_text(), max in 3..40usize, overlap in 0..40usize,
     ) {
         promises(
-            |text, max, overlap| chunks::split(&SENTENCEPIECE, text, max, overlap, &NeverStop),
+            |text, max, overlap| split_with(&SENTENCEPIECE, text, max, overlap, &NeverStop),
             |text| SENTENCEPIECE.count(text, &NeverStop).unwrap(),
             (&text, max, overlap),
         );
@@ -259,16 +255,13 @@ static SENTENCEPIECE: LazyLock<Tokenizer> = LazyLock::new(|| {
     let path = std::env::temp_dir().join(format!("bge-chunks-{}.json", std::process::id()));
     std::fs::write(&path, json.to_string()).unwrap();
     let config = ModelConfig {
-        folder: path.clone(),
-        onnx: path.clone(),
-        tokenizer: path.clone(),
         dims: 8,
         vocab_size: vocab.len(),
         max_length: 8192,
         pooling: Pooling::Cls,
         query_instruction: String::new(),
     };
-    let tokenizer = Tokenizer::load(&config).unwrap();
+    let tokenizer = Tokenizer::load(&path, &config).unwrap();
     std::fs::remove_file(path).unwrap();
     tokenizer
 });
@@ -279,7 +272,7 @@ fn a_tokenizer_that_reads_texts_whole_is_given_pieces() {
     let unit = "and the 日本語を wor overwhelmingly, in a\n";
     for text in [unit.repeat(3_000), "日本語漢を".repeat(8_000)] {
         for overlap in [0, 40] {
-            let chunks = chunks::split(&SENTENCEPIECE, &text, 500, overlap, &NeverStop).unwrap();
+            let chunks = split_with(&SENTENCEPIECE, &text, 500, overlap, &NeverStop).unwrap();
             check(&text, &chunks, 500, overlap, count);
             let full = chunks.iter().filter(|chunk| chunk.tokens > 450).count();
             assert!(full + 1 >= chunks.len(), "{full} of {}", chunks.len());
@@ -288,9 +281,9 @@ fn a_tokenizer_that_reads_texts_whole_is_given_pieces() {
     // In pieces it has a few more tokens than whole, yet it is not cut.
     let text = "日本語漢を".repeat(700);
     let tokens = count(&text);
-    let chunks = chunks::split(&SENTENCEPIECE, &text, tokens, 0, &NeverStop).unwrap();
+    let chunks = split_with(&SENTENCEPIECE, &text, tokens, 0, &NeverStop).unwrap();
     assert_eq!(chunks.len(), 1);
-    let chunks = chunks::split(&SENTENCEPIECE, &text, tokens - 1, 0, &NeverStop).unwrap();
+    let chunks = split_with(&SENTENCEPIECE, &text, tokens - 1, 0, &NeverStop).unwrap();
     assert_eq!(chunks.len(), 2);
 }
 

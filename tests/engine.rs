@@ -3,9 +3,7 @@
 
 mod common;
 
-use bge::engine::bulk::{Bulk, Row};
-use bge::engine::options::Options;
-use bge::engine::{Embedder, NeverStop, Role, Stop};
+use bge::engine::{Bulk, Embedder, NeverStop, Options, Role, Row, Stop};
 use bge::{Error, Kind};
 use common::{difference, golden, tiny};
 use std::cell::Cell;

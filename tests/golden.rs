@@ -3,9 +3,7 @@
 
 mod common;
 
-use bge::engine::find::Source;
-use bge::engine::pooling::Pooling;
-use bge::engine::{Embedder, NeverStop, Role};
+use bge::engine::{Embedder, ModelLocation, NeverStop, Pooling, Role};
 use common::{Row, difference, golden, pooled, real, tiny};
 
 /// Checks every row one by one and in one call of batches.
@@ -128,9 +126,9 @@ fn the_base_model_gives_the_numbers_of_flagembeddings_tutorial() {
     };
     let model = Embedder::load(
         "base",
-        &Source {
+        &ModelLocation {
             model: "bge-base-en-v1.5".into(),
-            ..Source::folder(folder.as_ref())
+            ..ModelLocation::folder(folder.as_ref())
         },
         &Default::default(),
     )

@@ -3,19 +3,16 @@
 
 mod common;
 
-use bge::engine::config::ModelConfig;
-use bge::engine::device::{Device, GpuOptions};
-use bge::engine::find::Source as Folder;
-use bge::engine::graph::file::Source;
-use bge::engine::graph::int8::Range;
-use bge::engine::graph::model::Model;
-use bge::engine::graph::{self, Facts, Pass, edit};
-use bge::engine::options::Options;
-use bge::engine::pooling::Pooling;
-use bge::engine::precision::Precision;
-use bge::engine::session::{Graph, Session, Settings};
-use bge::engine::{Embedder, NeverStop, Role};
-use common::{difference, fixtures, golden, real, tiny};
+use bge::engine::internals::protobuf::Model;
+use bge::engine::internals::{
+    Facts, Graph, OnnxGraph, Range, Session, Settings, apply, edit, precision as precision_of,
+    protobuf, resident, tensors,
+};
+use bge::engine::{
+    Device, Embedder, GpuOptions, ModelConfig, ModelLocation, NeverStop, Options, Pass, Pooling,
+    Precision, Role,
+};
+use common::{Scratch, difference, fixtures, golden, real, tiny};
 use prost::Message;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +33,11 @@ fn precision(wanted: Precision) -> Options {
     }
 }
 
+/// The graph of a model folder.
+fn graph_in(folder: &Path) -> bge::Result<OnnxGraph> {
+    ModelLocation::folder(folder).files()?.graph_source()
+}
+
 /// Why a pass is off.
 fn off(model: &Embedder, pass: Pass) -> Option<String> {
     let report = model
@@ -53,37 +55,6 @@ fn embed(model: &Embedder, texts: &[&str]) -> Vec<Vec<f32>> {
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-/// A folder for one test, with a model's files and a graph of our own in it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(test: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("bge-passes-{}-{test}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(folder.join("onnx")).unwrap();
-        Scratch(folder)
-    }
-
-    fn model(test: &str, base: &str, graph: &Model) -> Self {
-        let scratch = Scratch::new(test);
-        for file in ["config.json", "tokenizer.json"] {
-            std::fs::copy(fixtures().join(base).join(file), scratch.0.join(file)).unwrap();
-        }
-        std::fs::write(scratch.0.join("onnx/model.onnx"), graph.encode_to_vec()).unwrap();
-        scratch
-    }
-
-    fn load(&self, options: &Options) -> bge::Result<Embedder> {
-        Embedder::load("scratch", &Folder::folder(&self.0), options)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 fn tiny_graph() -> PathBuf {
@@ -243,15 +214,15 @@ fn int8_stays_close_to_fp32() {
 #[test]
 fn int8_for_cpus_without_vnni_stays_close_too() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/models/bge-small-en-v1.5");
-    let config = ModelConfig::read(&Folder::folder(&folder)).unwrap();
-    let source = Source::read(&config.onnx).unwrap();
+    let config = ModelConfig::read(&folder, "bge-small-en-v1.5").unwrap();
+    let source = graph_in(&folder).unwrap();
     let facts = Facts {
         dims: config.dims,
         range: Range::Reduced,
         ..facts(Pooling::Cls)
     };
-    let changed = graph::apply(Pass::Int8, &source, &facts).unwrap();
-    let mut changed = graph::apply(Pass::Pool, &changed, &facts).unwrap();
+    let changed = apply(Pass::Int8, &source, &facts).unwrap();
+    let mut changed = apply(Pass::Pool, &changed, &facts).unwrap();
     edit::prune(&mut changed.model);
     let settings = Settings {
         threads: 2,
@@ -298,7 +269,7 @@ fn fp16_stays_close_to_fp32() {
 #[test]
 fn a_precision_that_the_file_contradicts_is_an_error() {
     let load = |folder: &Path, wanted| {
-        let loaded = Embedder::load("it", &Folder::folder(folder), &precision(wanted));
+        let loaded = Embedder::load("it", &ModelLocation::folder(folder), &precision(wanted));
         loaded.map(|model| model.precision())
     };
     let fp16 = fixtures().join("tiny-bert-fp16");
@@ -323,18 +294,18 @@ fn a_precision_that_the_file_contradicts_is_an_error() {
 
 /// A model whose file is quantised already.
 fn int8_file(test: &str) -> Scratch {
-    let source = Source::read(&tiny_graph()).unwrap();
-    let mut changed = graph::apply(Pass::Int8, &source, &facts(Pooling::Cls)).unwrap();
+    let source = graph_in(&fixtures().join("tiny-bert")).unwrap();
+    let mut changed = apply(Pass::Int8, &source, &facts(Pooling::Cls)).unwrap();
     edit::prune(&mut changed.model);
     inline(&mut changed);
     Scratch::model(test, "tiny-bert", &changed.model)
 }
 
 /// Takes tensors out of the model's file into the graph.
-fn inline(source: &mut Source) {
+fn inline(source: &mut OnnxGraph) {
     for tensor in &mut source.model.body_mut().initializer {
         if tensor.external().is_some() {
-            let bytes = graph::file::bytes(tensor, &source.folder).unwrap();
+            let bytes = tensors::bytes(tensor, &source.folder).unwrap();
             *tensor = edit::tensor(
                 tensor.name(),
                 tensor.data_type(),
@@ -423,7 +394,7 @@ fn graphs_of_another_shape_are_left_alone() {
     let mut graph = whole(&tiny_graph());
     graph.body_mut().node[0]
         .attribute
-        .push(graph::model::Attribute {
+        .push(protobuf::Attribute {
             name: Some("body".into()),
             g: Some(vec![].into()),
             ..Default::default()
@@ -431,23 +402,24 @@ fn graphs_of_another_shape_are_left_alone() {
     assert_eq!(edit::refusal(&graph), Some("the graph has subgraphs"));
     let mut graph = whole(&tiny_graph());
     graph.opset_import[0].version = Some(9);
-    let source = Source {
+    let source = OnnxGraph {
         model: graph,
         folder: PathBuf::new(),
     };
     for pass in [Pass::LastLayer, Pass::Int8] {
-        let reason = graph::apply(pass, &source, &facts(Pooling::Cls)).unwrap_err();
+        let reason = apply(pass, &source, &facts(Pooling::Cls)).unwrap_err();
         assert!(reason.starts_with("opset 9 is older than"), "{reason}");
     }
 }
 
 #[test]
 fn a_graph_is_read_and_written_without_loss() {
-    for path in [
-        tiny_graph(),
-        fixtures().join("tiny-bert-fp16/onnx/model.onnx"),
-        fixtures().join("tiny-bert-no-types/model.onnx"),
+    for (folder, graph) in [
+        ("tiny-bert", "onnx/model.onnx"),
+        ("tiny-bert-fp16", "onnx/model.onnx"),
+        ("tiny-bert-no-types", "model.onnx"),
     ] {
+        let path = fixtures().join(folder).join(graph);
         let (bytes, whole) = (std::fs::read(&path).unwrap(), whole(&path));
         assert_eq!(
             whole.encode_to_vec().len(),
@@ -455,7 +427,7 @@ fn a_graph_is_read_and_written_without_loss() {
             "{}",
             path.display()
         );
-        let mut source = Source::read(&path).unwrap();
+        let mut source = graph_in(&fixtures().join(folder)).unwrap();
         let outside = source
             .model
             .body()
@@ -482,7 +454,7 @@ fn a_graph_is_read_and_written_without_loss() {
 #[test]
 fn damaged_graphs_never_panic() {
     let bytes = std::fs::read(tiny_graph()).unwrap();
-    let scratch = Scratch::new("damaged");
+    let scratch = Scratch::model("damaged", "tiny-bert", &whole(&tiny_graph()));
     let path = scratch.0.join("onnx/model.onnx");
     let mut random = 1u64;
     let mut next = |below: usize| {
@@ -509,20 +481,20 @@ fn damaged_graphs_never_panic() {
             }
         }
         std::fs::write(&path, &damaged).unwrap();
-        let Ok(source) = Source::read(&path) else {
+        let Ok(source) = graph_in(&scratch.0) else {
             continue;
         };
         for pass in Pass::ORDER {
             for pooling in [Pooling::Cls, Pooling::Mean] {
-                if let Ok(mut changed) = graph::apply(pass, &source, &facts(pooling)) {
+                if let Ok(mut changed) = apply(pass, &source, &facts(pooling)) {
                     edit::prune(&mut changed.model);
                     applied += 1;
                 }
             }
         }
         let _ = (
-            graph::precision(&source.model, "last_hidden_state"),
-            graph::resident(&source.model),
+            precision_of(&source.model, "last_hidden_state"),
+            resident(&source.model),
         );
     }
     assert!(applied > 500, "only {applied} graphs were read at all");

@@ -1,72 +1,55 @@
 //! Text -> vectors. Knows [`crate::vector`] and nothing of SQLite.
 //!
-//! The life of one call, in the order of the files:
+//! The rooms, each of which uses those before it:
 //!
-//! 1. [`registry`] finds the [`embedder::Embedder`] of a model name, or loads it (once, however
-//!    many threads ask): [`find`] says where models and the runtime may be, [`catalog`] what is
-//!    known of the BGE family, [`config`] reads one model folder, [`options`] what the user wants
-//!    otherwise, `elf` and [`precision`] look at files before and after they are opened.
-//! 2. [`embedder`] looks into its [`cache`], has [`tokenizer`] make ids, and puts them into the
-//!    [`queue`], where callers are joined. Many texts come through [`bulk`], and [`batch`] plans
-//!    their runs.
-//! 3. [`session`] runs a batch in the one ONNX [`runtime`] and [`pooling`] makes vectors of it, where
-//!    the graph does not: [`prepare`] loads it, changed by the passes in [`graph`].
-//!    [`device`] is where it may run, [`providers`] how the runtime calls that, `assignment` what it really does.
+//! 1. `process`: what belongs to the process: state that survives `fork()`, the library's own file.
+//! 2. `onnx`: the file format of graphs.
+//! 3. `models`: what is found and configured.
+//! 4. `text`: token ids and passages.
+//! 5. `graph`: passes over a model's graph.
+//! 6. `inference`: running a graph in the one ONNX Runtime.
+//! 7. `embedding`: models by name, callers joined, texts in bulk.
 //!
-//! [`chunks`] cuts a text that is too long into passages, at `borders`. [`stop`] is how long work asks
-//! whether to go on. [`process`] holds all process-wide state, so that a forked child never touches
-//! its parent's. `native` has the few calls to the operating system. [`report`] is the doctor behind
-//! `bge_info`, [`inventory`] the list behind `bge_models`, `fingerprint` what an index remembers of a
-//! model.
+//! [`Stop`] is how long work asks whether to go on. What a Rust program needs is named here; everything
+//! else is the crate's own.
 
-mod assignment;
-pub mod batch;
-mod borders;
-pub mod bulk;
-pub mod cache;
-pub mod catalog;
-pub mod chunks;
-pub mod config;
-pub mod device;
-mod elf;
-pub mod embedder;
-pub mod find;
-mod fingerprint;
-pub mod graph;
-pub mod inventory;
-pub(crate) mod native;
-pub mod options;
-pub mod pooling;
-pub mod precision;
-pub mod prepare;
+pub(crate) mod embedding;
+pub(crate) mod graph;
+pub(crate) mod inference;
+pub(crate) mod models;
+pub(crate) mod onnx;
 pub(crate) mod process;
-pub mod providers;
-pub mod queue;
-pub mod registry;
-pub mod report;
-pub mod runtime;
-pub mod session;
-pub mod stop;
-pub mod tokenizer;
+pub(crate) mod stop;
+pub(crate) mod text;
 
-pub use cache::SharedVector;
-pub use embedder::{Embedder, Role, SharedEmbedder};
-pub use registry::{default_model_name, load, model, model_unless, unload};
+pub use embedding::bulk::{Bulk, Embedded, NextRow, Row};
+pub use embedding::embedder::{Embedder, Role, Running, SharedEmbedder};
+pub use embedding::inventory::{ListedModel, models};
+pub use embedding::registry::{default_model_name, load, loaded, model, model_unless, unload};
+pub use embedding::report::report;
+pub use embedding::vector_cache::{Counters, VectorCache};
+pub use inference::runner::SharedVector;
+pub use models::config::ModelConfig;
+pub use models::device::{ArenaExtend, Device, GpuOptions};
+pub use models::files::ModelFiles;
+pub use models::find::ModelLocation;
+pub use models::name::check_name;
+pub use models::options::{Options, Overflow};
+pub use models::pass::{Pass, PassReport};
+pub use models::pooling::Pooling;
+pub use models::precision::Precision;
 pub use stop::{NeverStop, Stop};
+pub use text::chunks::{Chunk, Passage, Passages};
+pub use text::size::{MAX_TEXT_BYTES, check_text_size};
+pub use text::tokenizer::Tokenizer;
 
-use crate::error::{Error, Kind, Result};
-
-/// The longest text that is taken, in bytes of UTF-8.
-pub const MAX_TEXT_BYTES: usize = 32 << 20;
-
-/// # Errors
-/// [`Kind::TooBig`] for a text above [`MAX_TEXT_BYTES`].
-pub fn check_text_size(bytes: usize) -> Result<()> {
-    if bytes <= MAX_TEXT_BYTES {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::TooBig,
-        format!("the text has {bytes} bytes, the limit is {MAX_TEXT_BYTES}; split it first"),
-    ))
+/// What the crate's own test programs look into. No promise is made for it.
+#[doc(hidden)]
+pub mod internals {
+    pub use super::graph::int8::Range;
+    pub use super::graph::{Facts, apply, edit, precision, resident};
+    pub use super::inference::session::{Graph, Session, Settings};
+    pub use super::onnx::graph::OnnxGraph;
+    pub use super::onnx::{protobuf, tensors};
+    pub use super::text::chunks::split;
 }

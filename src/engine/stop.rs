@@ -1,6 +1,10 @@
 //! How a long call asks whether it should stop.
 
 use crate::error::Result;
+use std::time::Duration;
+
+/// How long a waiting caller goes without asking whether it should stop.
+pub const POLL: Duration = Duration::from_millis(50);
 
 /// Asked between pieces of work (a batch, some thousand tokens), on the caller's own thread.
 pub trait Stop {

@@ -3,7 +3,7 @@
 
 use crate::engine;
 use crate::error::{Error, Kind, Result};
-use crate::sql::ffi::{Arguments, Type, Value};
+use crate::sql::ffi::{Arguments, Type, ValueRef};
 use crate::vector::Vector;
 
 /// A text. A number counts as its text.
@@ -12,7 +12,7 @@ pub fn text(arguments: Arguments<'_>, n: usize) -> Result<Option<&str>> {
 }
 
 /// [`text`] of a value that is argument `n`.
-pub fn text_of(value: Value<'_>, n: usize) -> Result<Option<&str>> {
+pub fn text_of(value: ValueRef<'_>, n: usize) -> Result<Option<&str>> {
     match value.kind() {
         Type::Null => Ok(None),
         Type::Blob => Err(mismatch(
@@ -61,7 +61,7 @@ pub fn model_name<'v>(arguments: Arguments<'v>, n: usize) -> Result<Option<&'v s
 
 /// [`model_name`] for table functions, where NULL stands for the default model: later arguments can
 /// only be given after it.
-pub fn model_name_or_null(value: Option<Value<'_>>, n: usize) -> Result<Option<&str>> {
+pub fn model_name_or_null(value: Option<ValueRef<'_>>, n: usize) -> Result<Option<&str>> {
     match value {
         Some(value) if value.kind() != Type::Null => {
             let wanted = "a model name such as 'bge-small-en-v1.5', or NULL for the default model";
@@ -77,7 +77,7 @@ pub fn required_text<'v>(arguments: Arguments<'v>, n: usize, wanted: &str) -> Re
 }
 
 /// [`required_text`] of a value that is argument `n`.
-pub fn required<'v>(value: Option<Value<'v>>, n: usize, wanted: &str) -> Result<&'v str> {
+pub fn required<'v>(value: Option<ValueRef<'v>>, n: usize, wanted: &str) -> Result<&'v str> {
     match value.map(|v| (v, v.kind())) {
         Some((value, Type::Text)) => value.text().map_err(|e| e.at(position(n))),
         Some((_, other)) => Err(mismatch(n, other, wanted)),

@@ -2,8 +2,10 @@
 //!
 //! A statement keeps its models to its end, whatever is loaded or unloaded meanwhile.
 
-use super::ffi::{Context, Interrupts};
-use crate::engine::{self, SharedEmbedder, Stop};
+use super::arguments::model_name_or_null;
+use super::ffi::{Call, Context, Host, Interrupts};
+use super::models;
+use crate::engine::SharedEmbedder;
 use crate::error::Result;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,18 +17,25 @@ impl Models {
     /// The model of this name: the one that the statement used before, else the one loaded now.
     ///
     /// # Errors
-    /// As [`engine::model`]; an interruption while it is being loaded.
-    pub fn get(&self, name: Option<&str>, stop: &dyn Stop) -> Result<SharedEmbedder> {
-        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, model)) = models.iter().find(|(other, _)| other.as_deref() == name) {
+    /// As [`models::named`]; an interruption while it is being loaded.
+    pub fn get(&self, name: Option<&str>, host: &Host<'_>) -> Result<SharedEmbedder> {
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, model)) = used.iter().find(|(other, _)| other.as_deref() == name) {
             return Ok(SharedEmbedder::clone(model));
         }
-        let model = match name {
-            Some(name) => engine::model_unless(name, stop)?,
-            None => engine::model_unless(&engine::default_model_name(), stop)?,
-        };
-        models.push((name.map(str::to_owned), SharedEmbedder::clone(&model)));
+        let model = models::named(name, host)?;
+        used.push((name.map(str::to_owned), SharedEmbedder::clone(&model)));
         Ok(model)
+    }
+
+    /// The model that argument `n` of a table function names; the default one where it is absent or
+    /// NULL.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; an argument that is no name.
+    pub fn of_call(&self, call: &Call<'_>, n: usize) -> Result<SharedEmbedder> {
+        let name = model_name_or_null(call.argument(n), n)?;
+        self.get(name, &call.host)
     }
 }
 
@@ -39,6 +48,15 @@ pub struct PerStatement {
 }
 
 impl PerStatement {
+    /// What the work of a call may ask of the host.
+    pub fn host<'c>(&'c self, context: &Context<'c>) -> Host<'c> {
+        Host {
+            db: context.connection(),
+            interrupts: &self.interrupts,
+            access: context.access(),
+        }
+    }
+
     /// The one of the statement that makes this call.
     pub fn of(context: &Context<'_>) -> Arc<Self> {
         context.of_statement().unwrap_or_else(|| {

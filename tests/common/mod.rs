@@ -2,10 +2,9 @@
 
 #![allow(dead_code)] // each test program uses a part of it
 
-use bge::engine::Embedder;
-use bge::engine::find::Source;
-use bge::engine::options::Options;
-use bge::engine::pooling::Pooling;
+use bge::engine::internals::protobuf::Model;
+use bge::engine::{Embedder, ModelLocation, Options, Pooling};
+use prost::Message;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -36,14 +35,60 @@ pub fn golden(path: &str) -> Vec<Row> {
 }
 
 pub fn tiny(name: &str, options: &Options) -> Embedder {
-    Embedder::load(name, &Source::folder(&fixtures().join(name)), options).expect("a tiny model")
+    Embedder::load(
+        name,
+        &ModelLocation::folder(&fixtures().join(name)),
+        options,
+    )
+    .expect("a tiny model")
 }
 
 /// The real model, which `make model` puts into dist/.
 pub fn real(options: &Options) -> Embedder {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/models/bge-small-en-v1.5");
-    Embedder::load("bge-small-en-v1.5", &Source::folder(&folder), options)
-        .expect("run `make model` first")
+    Embedder::load(
+        "bge-small-en-v1.5",
+        &ModelLocation::folder(&folder),
+        options,
+    )
+    .expect("run `make model` first")
+}
+
+/// A folder for one test, with a model's files and a graph of our own in it.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new(test: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("bge-test-{}-{test}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("onnx")).unwrap();
+        Scratch(folder)
+    }
+
+    pub fn model(test: &str, base: &str, graph: &Model) -> Self {
+        let scratch = Scratch::new(test);
+        for file in ["config.json", "tokenizer.json"] {
+            std::fs::copy(fixtures().join(base).join(file), scratch.0.join(file)).unwrap();
+        }
+        std::fs::write(scratch.0.join("onnx/model.onnx"), graph.encode_to_vec()).unwrap();
+        scratch
+    }
+
+    pub fn load(&self, options: &Options) -> bge::Result<Embedder> {
+        Embedder::load("scratch", &ModelLocation::folder(&self.0), options)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The graph of the tiny model, tensors and all.
+pub fn tiny_graph() -> Model {
+    let path = fixtures().join("tiny-bert/onnx/model.onnx");
+    Model::decode(std::fs::read(path).unwrap().as_slice()).unwrap()
 }
 
 pub fn pooled(pooling: Pooling) -> Options {

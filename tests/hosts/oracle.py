@@ -32,22 +32,26 @@ OTHERS = {
     "pad": "TEXT COLLATE RTRIM",
 }
 VALUES = {
-    "lang": ["en", "de", "EN", "", "7", "07", None],
+    "lang": ["en", "de", "EN", "", "7", "07", "ä", "Ä", "z", "日本", "😀", "\uffee", None],
     "n": [0, 1, 2, 3, 7, -5, "7", "x", None],
     "x": [0.5, 1, 2.25, "7", None],
     "num": [1, 2.5, "7", "abc", None],
     "raw": [7, "7", 7.0, 7.5, b"7", "x", None],
-    "tag": ["Red", "red", "RED", "blue", "Blue ", None],
-    "pad": ["a", "a ", "a   ", "A", "b", None],
+    "tag": ["Red", "red", "RED", "blue", "Blue ", "Ärger", "ärger", "z", None],
+    "pad": ["a", "a ", "a   ", "A", "b", "é", "é  ", "e\u0301 ", None],
 }
 
 
 class Corpus:
-    def __init__(self, db, rows, given=False, options=""):
-        """rows: of (rowid, text or vector, *others)."""
+    def __init__(self, db, rows, given=False, options="", over=False):
+        """rows: of (rowid, text or vector, *others). over: the index is one over a table `docs`."""
         self.db = db
         others = [f"{name} {kind}".strip() for name, kind in OTHERS.items()]
         declared = "".join(f", {column} UNINDEXED" for column in others)
+        target = "t(rowid"
+        if over:
+            db.execute(f"CREATE TABLE docs(id INTEGER PRIMARY KEY, body, {', '.join(others)})")
+            target, options = "docs(id", f"{options}, content='docs'"
         db.execute(f"CREATE VIRTUAL TABLE t USING bge(body{declared}, model='{TINY}'{options})")
         db.execute(f"CREATE TABLE o(rowid INTEGER PRIMARY KEY, body, {', '.join(others)}, embedding, distance, score)")
         # What can be found: rows without text have no vector.
@@ -56,7 +60,7 @@ class Corpus:
         marks = ", ".join("?" * (2 + len(OTHERS)))
         what = "embedding" if given else "body"
         with db:
-            db.executemany(f"INSERT INTO t(rowid, {what}, {names}) VALUES ({marks})", rows)
+            db.executemany(f"INSERT INTO {target}, {what}, {names}) VALUES ({marks})", rows)
             db.executemany(f"INSERT INTO o(rowid, {what}, {names}) VALUES ({marks})", rows)
         if not given:
             value(db, "SELECT bge_sync('t')")

@@ -73,11 +73,14 @@ def reference():
 # --- connections in this process -----------------------------------------------------------------
 
 
-def connect(extension=EXTENSION, database=":memory:"):
-    """A connection of the newest SQLite with the extension loaded."""
+READONLY = "sqlite3_bge_readonly_init"
+
+
+def connect(extension=EXTENSION, database=":memory:", entry=None):
+    """A connection of the newest SQLite with the extension loaded, by an entry point of its own if named."""
     connection = apsw.Connection(str(database))
     connection.enable_load_extension(True)
-    connection.load_extension(str(extension))
+    connection.load_extension(str(extension), entry)
     return connection
 
 
@@ -254,9 +257,9 @@ class SystemSqlite:
     def version(cls):
         return cls.load().sqlite3_libversion().decode()
 
-    def __init__(self, extension=EXTENSION):
+    def __init__(self, extension=EXTENSION, database=":memory:"):
         lib, self.db, message = self.load(), ctypes.c_void_p(), ctypes.c_char_p()
-        assert lib.sqlite3_open(b":memory:", ctypes.byref(self.db)) == 0
+        assert lib.sqlite3_open(str(database).encode(), ctypes.byref(self.db)) == 0
         assert lib.sqlite3_enable_load_extension(self.db, 1) == 0
         rc = lib.sqlite3_load_extension(self.db, str(extension).encode(), None, ctypes.byref(message))
         assert rc == 0, message.value

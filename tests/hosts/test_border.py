@@ -9,7 +9,7 @@ from support import (DIST, EXTENSION, OLDEST_HOST, RUNTIME, TARGET, TINY, HostEr
                      failure, floats, fresh_text, run, run_python, sqlite3, tiny_golden, value)
 
 TEXT, WANTED = tiny_golden()[1]["text"], tiny_golden()[1]["cls"]
-ENTRY_POINTS = {"sqlite3_bge_init", "sqlite3_extension_init"}
+ENTRY_POINTS = {"sqlite3_bge_init", "sqlite3_bge_readonly_init", "sqlite3_extension_init"}
 
 
 def symbols(library, *options):
@@ -35,7 +35,7 @@ def test_no_sqlite_is_linked_in():
     assert defined_sqlite(library) == ENTRY_POINTS
 
 
-def test_the_shipped_library_exports_two_names_and_wants_none_of_sqlite():
+def test_the_shipped_library_exports_its_entry_points_and_wants_none_of_sqlite():
     """Another extension in the same host must not meet our names."""
     dynamic = symbols(EXTENSION.with_suffix(".so"), "-D")
     assert {name for letter, name in dynamic if letter not in "Uw"} == ENTRY_POINTS

@@ -1,7 +1,7 @@
 """The SQL names that exist are those of sql/catalogue.txt, with their flags, in every host."""
 
 import apsw
-from support import ROOT
+from support import READONLY, ROOT
 
 FLAGS = {"deterministic": 0x800, "directonly": 0x80000, "innocuous": 0x200000}
 FUNCTIONS = ("SELECT name, narg, flags FROM pragma_function_list "
@@ -9,13 +9,15 @@ FUNCTIONS = ("SELECT name, narg, flags FROM pragma_function_list "
 MODULES = "SELECT name FROM pragma_module_list ORDER BY name"
 
 
-def catalogue():
+def catalogue(readonly=False):
+    """The functions and the modules; with `readonly` those of the read-only entry point."""
     lines = (ROOT / "sql" / "catalogue.txt").read_text(encoding="utf-8").splitlines()
     entries = [line.split() for line in lines if line and not line.startswith("#")]
-    functions = [(name, int(arguments), set(flags) - {"-"})
-                 for kind, name, arguments, *flags in filter(lambda e: e[0] == "function", entries)]
-    modules = [name for kind, name in filter(lambda e: e[0] == "module", entries)]
-    assert len(functions) + len(modules) == len(entries)
+    had = [entry for entry in entries if not readonly or "readonly" in entry]
+    functions = [(name, int(arguments), set(flags) - {"-", "readonly"})
+                 for kind, name, arguments, *flags in (e for e in had if e[0] == "function")]
+    modules = [name for kind, name, *_ in (e for e in had if e[0] == "module")]
+    assert len(functions) + len(modules) == len(had)
     return functions, modules
 
 
@@ -41,6 +43,14 @@ def test_modules_are_those_of_the_catalogue(db):
     before, after = [{name for name, in c.execute(MODULES) if not name.startswith("pragma_")}
                      for c in (bare, db)]
     assert sorted(after - before) == catalogue()[1]
+
+
+def test_the_read_only_entry_point_has_those_that_are_marked(connect):
+    db, bare = connect(entry=READONLY), apsw.Connection(":memory:")
+    found = [(name, arguments, names(flags)) for name, arguments, flags in db.execute(FUNCTIONS)]
+    assert found == catalogue(readonly=True)[0] != catalogue()[0]
+    after, before = [{name for name, in c.execute(MODULES) if not name.startswith("pragma_")} for c in (db, bare)]
+    assert sorted(after - before) == catalogue(readonly=True)[1] != catalogue()[1]
 
 
 def test_each_number_of_arguments_is_registered_on_its_own():

@@ -49,3 +49,12 @@ def test_no_character_of_a_question_is_fts5_syntax(connect):
     db = database(connect)
     for question in ['"', "a AND", "x* OR (y", "  two  spaces ", "NEAR(", "col:umn", "-minus", "it's", "^caret"]:
         assert ranked(db, question), question
+
+
+def test_any_value_is_a_question(connect):
+    db = database(connect)
+    assert ranked(db, None) == [], "nothing is asked"
+    for question in ["E-17\0 form", "\0", "", " ", 17, 1.5, "\t\n"]:
+        rows = ranked(db, question)
+        assert rows == [] or all(row[3] is not None or row[4] is not None for row in rows), question
+    assert {row[0] for row in ranked(db, "E-17\0 form") if row[4]} >= {1, 5}

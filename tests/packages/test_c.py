@@ -12,7 +12,7 @@ STRICT = ["-Wall", "-Wextra", "-Werror", "-O1"]
 
 @pytest.fixture(scope="module")
 def compiler():
-    need("sqlite3_dev")
+    need("libsqlite3")
     (KEPT / "c").mkdir(parents=True, exist_ok=True)
     return "cc"
 

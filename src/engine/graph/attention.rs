@@ -4,9 +4,9 @@
 //! Recognised from its softmax: products of heads before and after it, a constant scale, and a mask
 //! that is made of `attention_mask` in BERT's way.
 
-use super::edit::{self, Index, int, node};
-use super::file;
-use super::model::{Attribute, Model, Node, OperatorSet, kind};
+use crate::engine::graph::edit::{self, Index, int, node};
+use crate::engine::onnx::protobuf::{Attribute, Model, Node, OperatorSet, data_type};
+use crate::engine::onnx::tensors;
 use std::path::Path;
 
 /// A layer's attention.
@@ -59,7 +59,7 @@ pub fn apply(model: &Model) -> Result<Model, String> {
         fused.domain = Some(DOMAIN.to_owned());
         changed.body_mut().node[layer.end] = fused;
     }
-    let to_int32 = vec![int("to", kind::INT32.into())];
+    let to_int32 = vec![int("to", data_type::INT32.into())];
     let mask = node(
         "Cast",
         &["attention_mask"],
@@ -208,7 +208,7 @@ fn is_mask(index: &Index<'_>, value: &str) -> bool {
 fn number(index: &Index<'_>, value: &str) -> Option<f32> {
     let tensor = index.constant(value)?;
     let single = tensor.dims.iter().all(|&d| d == 1);
-    let values = file::floats(tensor, Path::new(""))
+    let values = tensors::floats(tensor, Path::new(""))
         .ok()
         .filter(|_| single)?;
     values.first().copied()

@@ -1,7 +1,7 @@
 //! How far a pass may move a vector.
 
-use super::Pass;
-use crate::engine::precision::Precision;
+use crate::engine::models::pass::Pass;
+use crate::engine::models::precision::Precision;
 
 /// How far apart two vectors of length one may be.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,9 @@
 //! What passes share: who makes and who takes a value, constants, new nodes, the removal of dead ones.
 
-use super::file;
-use super::model::{Attribute, Dim, Model, Node, Shape, Tensor, TensorType, Type, ValueInfo, kind};
+use crate::engine::onnx::protobuf::{
+    Attribute, Dim, Model, Node, Shape, Tensor, TensorType, Type, ValueInfo, data_type,
+};
+use crate::engine::onnx::tensors;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -89,11 +91,11 @@ impl<'g> Index<'g> {
     /// The integers of a small constant.
     pub fn integers(&self, value: &str) -> Option<Vec<i64>> {
         let tensor = self.constant(value)?;
-        if tensor.data_type() != kind::INT64 {
+        if tensor.data_type() != data_type::INT64 {
             return None;
         }
         // A small tensor is in the graph: no folder is needed.
-        let bytes = file::bytes(tensor, Path::new("")).ok()?;
+        let bytes = tensors::bytes(tensor, Path::new("")).ok()?;
         let words = bytes.as_chunks::<8>().0.iter();
         Some(words.map(|b| i64::from_le_bytes(*b)).collect())
     }
@@ -181,12 +183,12 @@ pub fn tensor(name: &str, data_type: i32, dims: &[i64], bytes: Vec<u8>) -> Tenso
 /// A list of integers.
 pub fn integers(name: &str, values: &[i64]) -> Tensor {
     let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    tensor(name, kind::INT64, &[values.len() as i64], bytes)
+    tensor(name, data_type::INT64, &[values.len() as i64], bytes)
 }
 
 /// A single number.
 pub fn float(name: &str, value: f32) -> Tensor {
-    tensor(name, kind::FLOAT, &[], value.to_le_bytes().to_vec())
+    tensor(name, data_type::FLOAT, &[], value.to_le_bytes().to_vec())
 }
 
 /// The declaration of `[batch, dims]` floats.
@@ -203,7 +205,7 @@ pub fn vectors(name: &str, dims: usize) -> ValueInfo {
         name: Some(name.to_owned()),
         r#type: Some(Type {
             tensor_type: Some(TensorType {
-                elem_type: Some(kind::FLOAT),
+                elem_type: Some(data_type::FLOAT),
                 shape: Some(shape),
             }),
             ..Type::default()

@@ -4,9 +4,10 @@
 //! mask, and pooling stay single, with a Cast where a value crosses. A CPU computes it too, more
 //! slowly than single precision.
 
-use super::edit::{self, Index, int, node};
-use super::file::{self, Source};
-use super::model::{Attribute, Model, Node, Tensor, kind};
+use crate::engine::graph::edit::{self, Index, int, node};
+use crate::engine::onnx::graph::OnnxGraph;
+use crate::engine::onnx::protobuf::{Attribute, Model, Node, Tensor, data_type};
+use crate::engine::onnx::tensors;
 use half::f16;
 use std::collections::{HashMap, HashSet};
 
@@ -37,11 +38,11 @@ const FOLLOWING: [&str; 14] = [
 ///
 /// # Errors
 /// Why the pass does not fit.
-pub fn apply(source: &Source) -> Result<Model, String> {
+pub fn apply(source: &OnnxGraph) -> Result<Model, String> {
     let model = &source.model;
     let index = Index::new(model);
     let kinds = kinds(model)?;
-    let is_float = |value: &str| kinds.get(value) == Some(&kind::FLOAT);
+    let is_float = |value: &str| kinds.get(value) == Some(&data_type::FLOAT);
     let mut half: HashSet<&str> = HashSet::new();
     let mut products = 0;
     let body = model.body();
@@ -97,7 +98,7 @@ fn is_half(index: &Index<'_>, node: &Node, half: &HashSet<&str>) -> bool {
 
 /// Collects what has to be added.
 struct Rewrite<'a> {
-    source: &'a Source,
+    source: &'a OnnxGraph,
     index: &'a Index<'a>,
     half: &'a HashSet<&'a str>,
     crossed: HashSet<String>,
@@ -120,9 +121,9 @@ impl Rewrite<'_> {
             return Ok(None);
         }
         let (name, to) = if wants_half {
-            (format!("{value}_bge_half"), kind::FLOAT16)
+            (format!("{value}_bge_half"), data_type::FLOAT16)
         } else {
-            (format!("{value}_bge_single"), kind::FLOAT)
+            (format!("{value}_bge_single"), data_type::FLOAT)
         };
         if self.crossed.insert(name.clone()) {
             let cast = node("Cast", &[value], &[&name], vec![int("to", to.into())]);
@@ -132,17 +133,17 @@ impl Rewrite<'_> {
     }
 
     fn constant(&mut self, value: &str, tensor: &Tensor) -> Result<String, String> {
-        if tensor.data_type() == kind::FLOAT16 {
+        if tensor.data_type() == data_type::FLOAT16 {
             return Ok(tensor.name().to_owned());
         }
         let name = format!("{value}_bge_half");
         if !self.tensors.contains_key(value) {
-            let values = file::floats(tensor, &self.source.folder).map_err(|e| e.to_string())?;
+            let values = tensors::floats(tensor, &self.source.folder).map_err(|e| e.to_string())?;
             let halves = values.iter().flat_map(|&v| {
                 let largest = f16::MAX.to_f32();
                 f16::from_f32(v.clamp(-largest, largest)).to_le_bytes()
             });
-            let copy = edit::tensor(&name, kind::FLOAT16, &tensor.dims, halves.collect());
+            let copy = edit::tensor(&name, data_type::FLOAT16, &tensor.dims, halves.collect());
             self.tensors.insert(value.to_owned(), Some(copy));
         }
         Ok(name)
@@ -160,7 +161,7 @@ fn give_back_single(model: &mut Model, output: &str) {
             }
         }
     }
-    let to_float: Vec<Attribute> = vec![int("to", kind::FLOAT.into())];
+    let to_float: Vec<Attribute> = vec![int("to", data_type::FLOAT.into())];
     let mut cast = node("Cast", &[&inner], &[output], to_float);
     cast.name = Some(format!("{output}_bge_cast"));
     body.node.push(cast);
@@ -188,13 +189,13 @@ fn kinds(model: &Model) -> Result<HashMap<&str, i32>, String> {
         };
         let value = || node.attribute("value")?.t.as_ref().map(Tensor::data_type);
         let kind = match node.op_type() {
-            "Shape" | "Size" | "NonZero" | "ArgMax" => Some(kind::INT64),
+            "Shape" | "Size" | "NonZero" | "ArgMax" => Some(data_type::INT64),
             "Cast" => node.int("to").and_then(|to| i32::try_from(to).ok()),
             "Constant" => Some(value().unwrap_or(match node.attribute.first() {
-                Some(a) if a.name().starts_with("value_float") => kind::FLOAT,
-                _ => kind::INT64,
+                Some(a) if a.name().starts_with("value_float") => data_type::FLOAT,
+                _ => data_type::INT64,
             })),
-            "ConstantOfShape" => Some(value().unwrap_or(kind::FLOAT)),
+            "ConstantOfShape" => Some(value().unwrap_or(data_type::FLOAT)),
             "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "And" | "Or"
             | "Not" | "IsNaN" => Some(BOOL),
             "Where" => of_input(1),

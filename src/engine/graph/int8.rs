@@ -6,9 +6,10 @@
 //! precision; so do the products at the end of the first layers, which take the most skewed
 //! activations: without that, texts of rare characters lose their meaning.
 
-use super::edit::{self, Index, int, node};
-use super::file::{self, Source};
-use super::model::{Model, Node, kind};
+use crate::engine::graph::edit::{self, Index, int, node};
+use crate::engine::onnx::graph::OnnxGraph;
+use crate::engine::onnx::protobuf::{Model, Node, data_type};
+use crate::engine::onnx::tensors;
 use std::collections::HashMap;
 
 /// How far weights may use their eight bits.
@@ -42,7 +43,7 @@ impl Range {
 ///
 /// # Errors
 /// Why the pass does not fit.
-pub fn apply(source: &Source, range: Range) -> Result<Model, String> {
+pub fn apply(source: &OnnxGraph, range: Range) -> Result<Model, String> {
     let model = &source.model;
     if model.opset() < 11 {
         return Err(format!("opset {} is older than 11", model.opset()));
@@ -57,7 +58,7 @@ pub fn apply(source: &Source, range: Range) -> Result<Model, String> {
         let [Some(left), Some(right)] = [product.input.first(), product.input.get(1)] else {
             continue;
         };
-        let Some((matrix, kind::FLOAT)) = index.weight(right).filter(|_| product.is("MatMul"))
+        let Some((matrix, data_type::FLOAT)) = index.weight(right).filter(|_| product.is("MatMul"))
         else {
             continue;
         };
@@ -72,12 +73,12 @@ pub fn apply(source: &Source, range: Range) -> Result<Model, String> {
                     format!("bge_int8_weight_{n}"),
                     format!("bge_int8_scale_{n}"),
                 ];
-                let values = file::floats(matrix, &source.folder).map_err(|e| e.to_string())?;
+                let values = tensors::floats(matrix, &source.folder).map_err(|e| e.to_string())?;
                 let (whole, scales) = quantise(&values, matrix.dims[1] as usize, range);
                 let scales: Vec<u8> = scales.iter().flat_map(|s| s.to_le_bytes()).collect();
                 changed.body_mut().initializer.extend([
-                    edit::tensor(&names[0], kind::INT8, &matrix.dims, whole),
-                    edit::tensor(&names[1], kind::FLOAT, &matrix.dims[1..], scales),
+                    edit::tensor(&names[0], data_type::INT8, &matrix.dims, whole),
+                    edit::tensor(&names[1], data_type::FLOAT, &matrix.dims[1..], scales),
                 ]);
                 weights.insert(right.clone(), names.clone());
                 names
@@ -92,7 +93,7 @@ pub fn apply(source: &Source, range: Range) -> Result<Model, String> {
         });
         let part = |name: &str| format!("bge_int8_{name}_{i}");
         let (sum, float, both) = (part("sum"), part("float"), part("scales"));
-        let to_float = vec![int("to", kind::FLOAT.into())];
+        let to_float = vec![int("to", data_type::FLOAT.into())];
         new.push((
             i,
             node("MatMulInteger", &[bytes, &whole, zero], &[&sum], vec![]),

@@ -8,8 +8,8 @@
 //! where a value is also needed whole (the last layer's input, for keys and values) or at an operator
 //! that is not known; there a Slice of index 0 is put.
 
-use super::edit::{self, Index, node};
-use super::model::{Model, Node};
+use crate::engine::graph::edit::{self, Index, node};
+use crate::engine::onnx::protobuf::{Model, Node};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Constant matrices that a layer multiplies its token with, at the least: attention output and two

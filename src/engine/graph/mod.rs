@@ -1,78 +1,25 @@
 //! Passes over a model's graph: each takes a graph and gives a changed one, or a reason why it does
-//! not fit. Nothing here runs a graph; `engine::prepare` decides which passes are used and checks what
+//! not fit. Nothing here runs a graph; `inference::prepare` decides which passes are used and checks what
 //! they did.
 //!
-//! [`file`] reads a graph without its weights into a [`model`]; [`edit`] is what passes share;
-//! [`attention`], [`last_layer`], [`pool`], [`int8`] and [`fp16`] are the passes; [`bound`] says how far they may move a
-//! vector; [`cache`] keeps prepared graphs in a folder. May use `engine::pooling` and `engine::precision`; names no runtime.
+//! [`edit`] is what passes share; [`attention`], [`last_layer`], [`pool`], [`int8`] and [`fp16`] are the
+//! passes; [`bound`] says how far they may move a vector; [`graph_cache`] keeps prepared graphs in a
+//! folder. Uses `engine::onnx` and the words of `engine::models`; names no runtime.
 
 pub mod attention;
 pub mod bound;
-pub mod cache;
 pub mod edit;
-pub mod file;
 pub mod fp16;
+pub mod graph_cache;
 pub mod int8;
 pub mod last_layer;
-#[allow(missing_docs)] // as in onnx.proto
-pub mod model;
 pub mod pool;
 
-use super::pooling::Pooling;
-use super::precision::Precision;
-use file::Source;
-use model::{Model, kind};
-use serde::{Deserialize, Serialize};
-
-/// A pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pass {
-    /// See [`attention`].
-    Attention,
-    /// See [`last_layer`].
-    LastLayer,
-    /// See [`pool`].
-    Pool,
-    /// See [`int8`].
-    Int8,
-    /// See [`fp16`].
-    Fp16,
-}
-
-impl Pass {
-    /// Those that can be switched by name; they change no vector beyond rounding.
-    pub const SWITCHED: [Pass; 3] = [Pass::Attention, Pass::LastLayer, Pass::Pool];
-
-    /// The order in which they are applied. Pooling comes last: it stays in single precision.
-    pub const ORDER: [Pass; 5] = [
-        Pass::Attention,
-        Pass::LastLayer,
-        Pass::Int8,
-        Pass::Fp16,
-        Pass::Pool,
-    ];
-
-    /// As it is written in options.
-    pub fn name(self) -> &'static str {
-        match self {
-            Pass::Attention => "attention",
-            Pass::LastLayer => "last_layer",
-            Pass::Pool => "pool",
-            Pass::Int8 => "int8",
-            Pass::Fp16 => "fp16",
-        }
-    }
-}
-
-/// What became of a pass.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PassReport {
-    /// Which.
-    pub pass: Pass,
-    /// Why it is off; `None`: it is on.
-    pub off: Option<String>,
-}
+use crate::engine::models::pass::Pass;
+use crate::engine::models::pooling::Pooling;
+use crate::engine::models::precision::Precision;
+use crate::engine::onnx::graph::OnnxGraph;
+use crate::engine::onnx::protobuf::{Model, Node, Tensor, data_type};
 
 /// What passes need to know of a model.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +40,7 @@ pub struct Facts<'m> {
 ///
 /// # Errors
 /// Why it does not fit.
-pub fn apply(pass: Pass, source: &Source, facts: &Facts<'_>) -> Result<Source, String> {
+pub fn apply(pass: Pass, source: &OnnxGraph, facts: &Facts<'_>) -> Result<OnnxGraph, String> {
     if let Some(reason) = edit::refusal(&source.model) {
         return Err(reason.to_owned());
     }
@@ -114,7 +61,7 @@ pub fn apply(pass: Pass, source: &Source, facts: &Facts<'_>) -> Result<Source, S
         Pass::Int8 => int8::apply(source, facts.range),
         Pass::Fp16 => fp16::apply(source),
     }?;
-    Ok(Source {
+    Ok(OnnxGraph {
         model,
         folder: source.folder.clone(),
     })
@@ -136,11 +83,11 @@ pub fn precision(model: &Model, hidden: &str) -> Precision {
         return Precision::Int8;
     }
     let output = body.output.iter().find(|o| o.name() == hidden);
-    let half_matrix = |n: &model::Node| {
+    let half_matrix = |n: &Node| {
         let matrix = n.input.get(1).and_then(|name| index.weight(name));
-        n.op_type() == "MatMul" && matrix.is_some_and(|(_, seen)| seen == kind::FLOAT16)
+        n.op_type() == "MatMul" && matrix.is_some_and(|(_, seen)| seen == data_type::FLOAT16)
     };
-    let half = output.and_then(edit::element_kind) == Some(kind::FLOAT16);
+    let half = output.and_then(edit::element_kind) == Some(data_type::FLOAT16);
     if half || body.node.iter().any(half_matrix) {
         Precision::Fp16
     } else {
@@ -150,9 +97,9 @@ pub fn precision(model: &Model, hidden: &str) -> Precision {
 
 /// Large tensors that the runtime keeps as they are, rather than packing them anew for its matrix
 /// products: they must be in memory of ours, since a mapped file may change.
-pub fn resident(model: &Model) -> Vec<&model::Tensor> {
+pub fn resident(model: &Model) -> Vec<&Tensor> {
     let index = edit::Index::new(model);
-    let packs = |n: &model::Node, name: &str| {
+    let packs = |n: &Node, name: &str| {
         matches!(n.op_type(), "MatMul" | "MatMulInteger")
             && n.input.get(1).is_some_and(|w| w == name)
     };

@@ -3,9 +3,9 @@
 //!
 //! The mean is not divided by the number of tokens: normalising undoes it.
 
-use super::edit::{self, int, node};
-use super::model::{Model, kind};
-use crate::engine::pooling::Pooling;
+use crate::engine::graph::edit::{self, int, node};
+use crate::engine::models::pooling::Pooling;
+use crate::engine::onnx::protobuf::{Model, data_type};
 
 /// The output of a graph that pools.
 pub const OUTPUT: &str = "bge_vectors";
@@ -24,8 +24,8 @@ pub fn apply(model: &Model, hidden: &str, dims: usize, pooling: Pooling) -> Resu
     let outputs = &model.body().output;
     let declared = outputs.iter().find(|o| o.name() == hidden);
     let half = match declared.and_then(edit::element_kind) {
-        Some(kind::FLOAT) => false,
-        Some(kind::FLOAT16) => true,
+        Some(data_type::FLOAT) => false,
+        Some(data_type::FLOAT16) => true,
         _ => return Err(format!("{hidden} is neither float32 nor float16")),
     };
     let opset = model.opset();
@@ -35,10 +35,15 @@ pub fn apply(model: &Model, hidden: &str, dims: usize, pooling: Pooling) -> Resu
         body.node.push(node(op, inputs, &[output], attributes));
     };
     let mut constants = vec![edit::float("bge_pool_least", SMALLEST_NORM)];
-    let to_float = || vec![int("to", kind::FLOAT.into())];
+    let to_float = || vec![int("to", data_type::FLOAT.into())];
     match pooling {
         Pooling::Cls => {
-            constants.push(edit::tensor("bge_pool_first", kind::INT64, &[], vec![0; 8]));
+            constants.push(edit::tensor(
+                "bge_pool_first",
+                data_type::INT64,
+                &[],
+                vec![0; 8],
+            ));
             let first = [hidden, "bge_pool_first"];
             if half {
                 add("Gather", &first, "bge_pool_half", vec![int("axis", 1)]);

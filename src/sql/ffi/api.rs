@@ -17,7 +17,9 @@ pub mod code {
     pub const ERROR: c_int = 1;
     pub const INTERNAL: c_int = 2;
     pub const NOMEM: c_int = 7;
+    pub const READONLY: c_int = 8;
     pub const INTERRUPT: c_int = 9;
+    pub const CORRUPT_VTAB: c_int = 11 | 1 << 8;
     pub const TOOBIG: c_int = 18;
     pub const MISMATCH: c_int = 20;
     pub const ROW: c_int = 100;
@@ -215,6 +217,7 @@ pub fn result_code(kind: Kind) -> c_int {
         Kind::NoMemory => code::NOMEM,
         Kind::Interrupted => code::INTERRUPT,
         Kind::Internal => code::INTERNAL,
+        Kind::Corrupt => code::CORRUPT_VTAB,
         Kind::Host(rc) => rc,
     }
 }

@@ -1,12 +1,14 @@
 //! Scalar functions: how one is described, registered, called, and how its result goes back.
 //!
 //! A [`Function`] is data: name, number of arguments, flags and a plain Rust function from
-//! arguments to [`Output`]. Panics end here; errors keep their code and get the function's name.
+//! arguments to a [`Value`]. Panics end here; errors keep their code and get the function's name.
 
+use super::access::Access;
 use super::api::{Api, Connection, HOSTS, code, result_code, sqlite, transient};
 use super::guard::{guarded, release};
 use super::interrupt::Interrupts;
 use super::value::Value;
+use super::value_ref::ValueRef;
 use crate::error::{Error, Kind, Result};
 use sqlite_loadable::ext::{sqlite3_context, sqlite3_value};
 use std::any::Any;
@@ -26,46 +28,24 @@ impl Flags {
     pub const INNOCUOUS: Flags = Flags(0x20_0000);
     /// Only for the application itself: never from a view, a trigger or another part of a schema.
     pub const DIRECTONLY: Flags = Flags(0x8_0000);
-    /// The result may carry the JSON subtype.
+    /// A text that it gives is JSON, and SQLite's JSON functions take it as such.
     pub const JSON: Flags = Flags(0x100_0000);
 
     /// Both.
     pub const fn and(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
+
+    fn contain(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
 }
 
 /// The number of our auxiliary data that belong to the whole statement: "bge", negative.
 const STATEMENT: c_int = -0x62_6765;
 
-/// What a function gives back.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub enum Output {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    /// Text as SQLite holds it, which may not be UTF-8.
-    RawText(Vec<u8>),
-    /// Text that SQLite's JSON functions take as JSON.
-    Json(String),
-    Blob(Vec<u8>),
-}
-
-impl Output {
-    /// Bytes of a text or BLOB.
-    pub fn size(&self) -> usize {
-        match self {
-            Output::Text(text) | Output::Json(text) => text.len(),
-            Output::RawText(bytes) | Output::Blob(bytes) => bytes.len(),
-            Output::Null | Output::Integer(_) | Output::Real(_) => 0,
-        }
-    }
-}
-
 /// The body of a function.
-pub type Body = fn(&Context<'_>, Arguments<'_>) -> Result<Output>;
+pub type Body = fn(&Context<'_>, Arguments<'_>) -> Result<Value>;
 
 /// One SQL function, for one number of arguments.
 #[derive(Clone, Copy)]
@@ -74,18 +54,27 @@ pub struct Function {
     pub name: &'static str,
     pub arguments: usize,
     pub flags: Flags,
+    /// What a connection must be allowed to do to have it.
+    pub needs: Access,
     pub body: Body,
 }
 
+/// A function as it was registered on a connection: what SQLite keeps as its user data.
+struct Registered {
+    function: Function,
+    access: Access,
+}
+
 impl Connection<'_> {
-    /// Registers a function.
+    /// Registers a function on a connection that may do this much.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn define(&self, function: Function) -> Result<()> {
+    pub fn define(&self, access: Access, function: Function) -> Result<()> {
         const UTF8: c_int = 1;
         let name = CString::new(function.name).map_err(|e| Error::internal(e.to_string()))?;
-        let data = Box::into_raw(Box::new(function)).cast::<c_void>();
+        let data = Box::new(Registered { function, access });
+        let data = Box::into_raw(data).cast::<c_void>();
         // SAFETY: the connection is open, the name a C string; `data` is freed by `destroy`, which
         // SQLite calls also where registration fails.
         let rc = unsafe {
@@ -113,8 +102,8 @@ impl Connection<'_> {
 }
 
 unsafe extern "C" fn destroy(data: *mut c_void) {
-    // SAFETY: made by `define` from a `Box<Function>`, freed once.
-    drop(unsafe { Box::from_raw(data.cast::<Function>()) });
+    // SAFETY: made by `define`, freed once.
+    drop(unsafe { Box::from_raw(data.cast::<Registered>()) });
 }
 
 type Call = unsafe extern "C" fn(*mut sqlite3_context, c_int, *mut *mut sqlite3_value);
@@ -129,18 +118,22 @@ unsafe extern "C" fn call<const SLOT: usize>(
     count: c_int,
     arguments: *mut *mut sqlite3_value,
 ) {
-    // SAFETY: SQLite passes a context that lives until we return.
-    let context = unsafe { Context::from_raw(Api::of_slot(SLOT), context) };
-    let result = guarded(|| {
-        // SAFETY: the user data is the `Function` that `define` registered, alive while it is
-        // called; SQLite passes `count` protected values that live until we return.
-        let (function, arguments) = unsafe {
-            let function = &*sqlite!(context.api, user_data(context.raw)).cast::<Function>();
-            (function, Arguments::from_raw(context.api, count, arguments))
-        };
-        (function.body)(&context, arguments).map_err(|e| name_it(e, function.name))
-    });
+    let api = Api::of_slot(SLOT);
+    // SAFETY: SQLite passes a context and `count` protected values that live until we return; the
+    // user data is what `define` registered, alive while it is called.
+    let (Registered { function, access }, arguments) = unsafe {
+        let registered = &*sqlite!(api, user_data(context)).cast::<Registered>();
+        (registered, Arguments::from_raw(api, count, arguments))
+    };
+    // SAFETY: as above.
+    let context = unsafe { Context::from_raw(api, *access, context) };
+    let result =
+        guarded(|| (function.body)(&context, arguments).map_err(|e| name_it(e, function.name)));
+    let is_json = function.flags.contain(Flags::JSON) && matches!(result, Ok(Value::Text(_)));
     context.give(result);
+    if is_json {
+        context.mark_as_json();
+    }
 }
 
 /// An interruption reads as SQLite's own; everything else says which function it comes from.
@@ -179,15 +172,16 @@ impl<'v> Arguments<'v> {
     }
 
     /// The `n`th, from 0.
-    pub fn get(self, n: usize) -> Value<'v> {
+    pub fn get(self, n: usize) -> ValueRef<'v> {
         // SAFETY: a protected value, alive as long as `'v`.
-        unsafe { Value::from_raw(self.api, self.raw[n]) }
+        unsafe { ValueRef::from_raw(self.api, self.raw[n]) }
     }
 }
 
 /// One call: results, auxiliary data, and the connection it runs on.
 pub struct Context<'c> {
     api: Api,
+    access: Access,
     raw: *mut sqlite3_context,
     life: PhantomData<&'c ()>,
 }
@@ -195,9 +189,10 @@ pub struct Context<'c> {
 impl<'c> Context<'c> {
     /// # Safety
     /// `raw` is a context of this host that lives as long as `'c`.
-    pub(super) unsafe fn from_raw(api: Api, raw: *mut sqlite3_context) -> Self {
+    pub(super) unsafe fn from_raw(api: Api, access: Access, raw: *mut sqlite3_context) -> Self {
         Context {
             api,
+            access,
             raw,
             life: PhantomData,
         }
@@ -207,6 +202,11 @@ impl<'c> Context<'c> {
     pub fn connection(&self) -> Connection<'c> {
         // SAFETY: the context is alive, and so is its connection.
         unsafe { Connection::from_raw(self.api, sqlite!(self.api, context_db_handle(self.raw))) }
+    }
+
+    /// How much the connection may do.
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     /// A way to ask whether to stop, for [`Self::keep_for_statement`].
@@ -267,21 +267,16 @@ impl<'c> Context<'c> {
         self.set_auxiliary(STATEMENT, value);
     }
 
-    pub(super) fn give(&self, result: Result<Output>) {
+    pub(super) fn give(&self, result: Result<Value>) {
         // SAFETY: the context is alive. With `transient` SQLite copies what it is given, and the
         // 64-bit calls check it against the host's length limit.
         unsafe {
             match result {
-                Ok(Output::Null) => sqlite!(self.api, result_null(self.raw)),
-                Ok(Output::Integer(n)) => sqlite!(self.api, result_int64(self.raw, n)),
-                Ok(Output::Real(x)) => sqlite!(self.api, result_double(self.raw, x)),
-                Ok(Output::Text(text)) => self.give_text(text.as_bytes()),
-                Ok(Output::RawText(bytes)) => self.give_text(&bytes),
-                Ok(Output::Json(text)) => {
-                    self.give_text(text.as_bytes());
-                    sqlite!(self.api, result_subtype(self.raw, u32::from(b'J')));
-                }
-                Ok(Output::Blob(bytes)) => sqlite!(
+                Ok(Value::Null) => sqlite!(self.api, result_null(self.raw)),
+                Ok(Value::Integer(n)) => sqlite!(self.api, result_int64(self.raw, n)),
+                Ok(Value::Real(x)) => sqlite!(self.api, result_double(self.raw, x)),
+                Ok(Value::Text(text)) => self.give_text(&text),
+                Ok(Value::Blob(bytes)) => sqlite!(
                     self.api,
                     result_blob64(
                         self.raw,
@@ -293,6 +288,12 @@ impl<'c> Context<'c> {
                 Err(e) => self.give_error(&e),
             }
         }
+    }
+
+    /// Marks the text that was given as JSON, for SQLite's JSON functions.
+    fn mark_as_json(&self) {
+        // SAFETY: the context is alive.
+        unsafe { sqlite!(self.api, result_subtype(self.raw, u32::from(b'J'))) };
     }
 
     unsafe fn give_text(&self, text: &[u8]) {

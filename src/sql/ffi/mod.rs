@@ -4,18 +4,26 @@
 //! and neither is its global table: two copies of SQLite in one process (Python's `sqlite3` beside
 //! `apsw`, say) have a table each, and a call must go through the one it came from.
 //!
+//! - [`access`]: how much a connection may do.
 //! - [`api`]: the routines table of one host, found again from inside a callback.
 //! - [`entry`]: the symbols that `.load` looks for.
+//! - `files`: which file a connection reads.
 //! - [`function`]: scalar functions: registration, results, errors, auxiliary data.
-//! - [`value`] reads arguments.
+//! - [`value`]: a value of ours; [`value_ref`]: one of SQLite's, such as an argument.
 //! - [`statement`]: nested SQL on the caller's connection.
-//! - [`vtab`]: table functions; [`stored`]: tables that are made with CREATE VIRTUAL TABLE, with
-//!   their callbacks in [`module`] and, in [`plan`], what SQLite asks them about a query. [`host`] is what both have in common.
+//! - [`host`]: what a function or table may ask of the host.
+//! - [`table`]: what every virtual table offers, and [`plan`], what SQLite asks it about a query;
+//!   [`callbacks`] are written once over both.
+//! - [`table_function`]: tables that are called with arguments; [`stored`]: tables that are made with
+//!   CREATE VIRTUAL TABLE, their [`module`] adding what only these have.
 //! - [`interrupt`]: "should I stop?", for every SQLite version.
 #![allow(unsafe_code)]
 
+mod access;
 mod api;
+mod callbacks;
 mod entry;
+mod files;
 mod function;
 mod guard;
 mod host;
@@ -24,15 +32,21 @@ mod module;
 mod plan;
 mod statement;
 mod stored;
+mod table;
+mod table_function;
 mod value;
-mod vtab;
+mod value_ref;
 
+pub use access::Access;
 pub use api::Connection;
-pub use function::{Arguments, Context, Flags, Function, Output};
+pub use function::{Arguments, Context, Flags, Function};
 pub use host::Host;
 pub use interrupt::Interrupts;
 pub use plan::{IndexInfo, Term};
-pub use statement::{Conflict, Row, Statement, Transaction, skip_blanks};
-pub use stored::{Columns, NewTable, RowCursor, StoredTable, Write};
-pub use value::{Type, Value};
-pub use vtab::{Call, Cursor, TableFunction};
+pub use statement::{Conflict, Row, Statement, Transaction};
+pub use stored::{Columns, NewTable, StoredTable, Write};
+pub use table::RowCursor;
+pub use value::Value;
+pub use value_ref::{Type, ValueRef};
+
+pub use table_function::{Call, Cursor, TableFunction};

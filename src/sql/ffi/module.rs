@@ -1,48 +1,44 @@
-//! The callbacks and the memory behind [`super::stored`]: tables that keep data.
-//!
-//! A table is shared by its cursors and may be used again by SQL that it runs itself, so it is never
-//! seen mutably.
+//! The module of [`super::stored`] tables: how they are made, connected, written, renamed, checked
+//! and dropped. What they share with table functions is in [`super::callbacks`].
 
-use super::api::{Api, Connection, code, result_code, sqlite};
-use super::function::Context;
-use super::guard::{guarded, release};
-use super::host::{Host, Table, register};
+use super::access::Access;
+use super::api::{Connection, code, result_code, sqlite};
+use super::callbacks::{Callbacks, Connected, connect, elements, register};
+use super::guard::guarded;
+use super::host::Host;
 use super::plan::IndexInfo;
-use super::stored::{Columns, NewTable, RowCursor, StoredTable, Write};
-use super::value::Value;
+use super::stored::{Columns, NewTable, StoredTable, Write};
+use super::table::Table;
+use super::value_ref::ValueRef;
 use crate::error::{Error, Kind, Result};
-use sqlite_loadable::ext::{
-    sqlite3, sqlite3_context, sqlite3_index_info, sqlite3_module, sqlite3_value, sqlite3_vtab,
-    sqlite3_vtab_cursor,
-};
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use sqlite_loadable::ext::{sqlite3, sqlite3_module, sqlite3_value, sqlite3_vtab};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 
 impl Connection<'_> {
-    /// Registers a module of stored tables.
+    /// Registers a module of stored tables. With [`Access::ReadOnly`] they can be read and checked,
+    /// and nothing else.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn define_module<T: StoredTable>(&self) -> Result<()> {
+    pub fn define_module<T: StoredTable>(&self, access: Access) -> Result<()> {
         // The whole of it: a new enough SQLite reads beyond the first part.
-        let module = std::ptr::from_ref(Callbacks::<T>::MODULE).cast::<sqlite3_module>();
-        // SAFETY: the module is static.
-        unsafe { register(self, T::NAME, module) }
+        let module = std::ptr::from_ref(Storing::<T>::MODULE).cast::<sqlite3_module>();
+        // SAFETY: the module is static, and long enough for version 4.
+        unsafe { register(self, access, T::NAME, module) }
     }
 }
 
-/// A table as SQLite sees it: the common part first.
-#[repr(C)]
-struct Stored<T> {
-    table: Table,
-    inner: T,
-}
+impl<T: StoredTable> Table for T {
+    type Cursor = T::Cursor;
 
-/// A cursor, as SQLite sees it: its own part first.
-#[repr(C)]
-struct Scan<C> {
-    base: sqlite3_vtab_cursor,
-    inner: C,
+    fn plan(&self, info: &mut IndexInfo<'_>) -> Result<bool> {
+        StoredTable::plan(self, info)
+    }
+
+    fn open(&self) -> Self::Cursor {
+        StoredTable::open(self)
+    }
 }
 
 /// The module of SQLite 3.44 and later; older ones look at the first part only.
@@ -58,36 +54,21 @@ struct Module {
     ) -> c_int,
 }
 
-struct Callbacks<T>(PhantomData<T>);
+/// The callbacks that only a stored table has.
+struct Storing<T>(PhantomData<T>);
 
-impl<T: StoredTable> Callbacks<T> {
+impl<T: StoredTable> Storing<T> {
+    // Every write goes through at once, so transactions need nothing from us.
     const MODULE: &'static Module = &Module {
         base: sqlite3_module {
             iVersion: 4,
             xCreate: Some(Self::create),
             xConnect: Some(Self::connect),
-            xBestIndex: Some(Self::best_index),
-            xDisconnect: Some(Self::disconnect),
             xDestroy: Some(Self::destroy),
-            xOpen: Some(Self::open),
-            xClose: Some(Self::close),
-            xFilter: Some(Self::filter),
-            xNext: Some(Self::next),
-            xEof: Some(Self::eof),
-            xColumn: Some(Self::column),
-            xRowid: Some(Self::rowid),
             xUpdate: Some(Self::update),
-            // Every write goes through at once, so transactions need nothing from us.
-            xBegin: None,
-            xSync: None,
-            xCommit: None,
-            xRollback: None,
-            xFindFunction: None,
             xRename: Some(Self::rename),
-            xSavepoint: None,
-            xRelease: None,
-            xRollbackTo: None,
             xShadowName: Some(Self::shadow_name),
+            ..Callbacks::<T>::READING
         },
         integrity: Self::integrity,
     };
@@ -101,7 +82,16 @@ impl<T: StoredTable> Callbacks<T> {
         message: *mut *mut c_char,
     ) -> c_int {
         // SAFETY: as SQLite calls xCreate.
-        unsafe { Self::make(T::create, db, data, (count, arguments), table, message) }
+        unsafe {
+            Self::make(
+                Self::create_if_allowed,
+                db,
+                data,
+                (count, arguments),
+                table,
+                message,
+            )
+        }
     }
 
     unsafe extern "C" fn connect(
@@ -116,6 +106,11 @@ impl<T: StoredTable> Callbacks<T> {
         unsafe { Self::make(T::connect, db, data, (count, arguments), table, message) }
     }
 
+    fn create_if_allowed(host: &Host<'_>, new: &NewTable<'_>) -> Result<(T, String)> {
+        check_writable(host)?;
+        T::create(host, new)
+    }
+
     unsafe fn make(
         how: fn(&Host<'_>, &NewTable<'_>) -> Result<(T, String)>,
         db: *mut sqlite3,
@@ -124,14 +119,9 @@ impl<T: StoredTable> Callbacks<T> {
         table: *mut *mut sqlite3_vtab,
         message: *mut *mut c_char,
     ) -> c_int {
-        // SAFETY: `data` is what `define_module` registered; the connection outlives its tables;
-        // SQLite passes `count` C strings, three at least, that live during the call.
-        let (api, connection, arguments) = unsafe {
-            let api = *data.cast::<Api>();
-            let arguments = std::slice::from_raw_parts(arguments, count as usize);
-            (api, Connection::<'static>::from_raw(api, db), arguments)
-        };
-        let made = guarded(|| {
+        // SAFETY: SQLite passes `count` C strings, three at least, that live during the call.
+        let arguments = unsafe { elements(count, arguments) };
+        let make = |host: &Host<'_>| {
             let text = |&raw: &*const c_char| {
                 // SAFETY: one of the C strings.
                 let text = unsafe { CStr::from_ptr(raw) };
@@ -144,148 +134,24 @@ impl<T: StoredTable> Callbacks<T> {
                 name: texts[2],
                 arguments: texts[3..].to_vec(),
             };
-            let base = Table::new(connection);
-            let (inner, columns) = how(&base.host(), &new)?;
-            declare(&connection, &columns)?;
-            Ok(Stored { table: base, inner })
-        });
-        // SAFETY: SQLite gives places for the table and for the message, which it frees.
-        unsafe {
-            match made {
-                Ok(stored) => {
-                    *table = Box::into_raw(Box::new(stored)).cast();
-                    code::OK
-                }
-                Err(e) => {
-                    *message = api.new_c_string(e.message());
-                    result_code(e.kind())
-                }
-            }
-        }
-    }
-
-    unsafe extern "C" fn disconnect(table: *mut sqlite3_vtab) -> c_int {
-        // SAFETY: made by `make`, disconnected once, its cursors closed before.
-        release(unsafe { Box::from_raw(table.cast::<Stored<T>>()) });
-        code::OK
+            how(host, &new)
+        };
+        // SAFETY: as SQLite calls xCreate and xConnect.
+        unsafe { connect(db, data, table, message, make, support_constraints) }
     }
 
     unsafe extern "C" fn destroy(table: *mut sqlite3_vtab) -> c_int {
         // SAFETY: a table of this module.
-        let stored = unsafe { &*table.cast::<Stored<T>>() };
-        match guarded(|| stored.inner.destroy(&stored.table.host())) {
+        let connected = unsafe { Connected::<T>::from_raw(table) };
+        match guarded(|| {
+            let host = connected.host();
+            check_writable(&host)?;
+            connected.inner.destroy(&host)
+        }) {
             // SAFETY: where it succeeds SQLite does not use the table again.
-            Ok(()) => unsafe { Self::disconnect(table) },
-            Err(e) => stored.table.fail(&e),
+            Ok(()) => unsafe { Callbacks::<T>::disconnect(table) },
+            Err(e) => connected.fail(&e),
         }
-    }
-
-    unsafe extern "C" fn best_index(
-        table: *mut sqlite3_vtab,
-        info: *mut sqlite3_index_info,
-    ) -> c_int {
-        const CONSTRAINT: c_int = 19;
-        // SAFETY: SQLite's own structures, alive during the call.
-        let (stored, mut info) = unsafe {
-            let stored = &*table.cast::<Stored<T>>();
-            (stored, IndexInfo::from_raw(stored.table.api(), &mut *info))
-        };
-        match guarded(|| stored.inner.plan(&mut info)) {
-            Ok(true) => code::OK,
-            Ok(false) => CONSTRAINT,
-            Err(e) => stored.table.fail(&e),
-        }
-    }
-
-    unsafe extern "C" fn open(
-        table: *mut sqlite3_vtab,
-        cursor: *mut *mut sqlite3_vtab_cursor,
-    ) -> c_int {
-        // SAFETY: a table of this module.
-        let stored = unsafe { &*table.cast::<Stored<T>>() };
-        match guarded(|| Ok(stored.inner.open())) {
-            Ok(inner) => {
-                let base = sqlite3_vtab_cursor {
-                    pVtab: std::ptr::null_mut(),
-                };
-                // SAFETY: `cursor` is writable; a `Scan` begins with a `sqlite3_vtab_cursor`.
-                unsafe { *cursor = Box::into_raw(Box::new(Scan { base, inner })).cast() };
-                code::OK
-            }
-            Err(e) => stored.table.fail(&e),
-        }
-    }
-
-    unsafe extern "C" fn close(cursor: *mut sqlite3_vtab_cursor) -> c_int {
-        // SAFETY: made by `open`, closed once.
-        release(unsafe { Box::from_raw(cursor.cast::<Scan<T::Cursor>>()) });
-        code::OK
-    }
-
-    unsafe extern "C" fn filter(
-        cursor: *mut sqlite3_vtab_cursor,
-        _: c_int,
-        plan: *const c_char,
-        count: c_int,
-        values: *mut *mut sqlite3_value,
-    ) -> c_int {
-        // SAFETY: a cursor of this module; the plan is the text that `plan` gave, a C string; there
-        // are `count` values that live during the call.
-        let (scan, stored, plan, values) = unsafe {
-            let (scan, stored) = Self::parts(cursor);
-            let plan = CStr::from_ptr(plan).to_string_lossy();
-            (scan, stored, plan, raw_values(count, values))
-        };
-        let api = stored.table.api();
-        // SAFETY: protected values that live during the call.
-        let value = |&raw: &*mut sqlite3_value| unsafe { Value::from_raw(api, raw) };
-        let outcome = guarded(|| {
-            let values: Vec<Value<'_>> = values.iter().map(value).collect();
-            let host = stored.table.host();
-            scan.inner.filter(&stored.inner, &host, &plan, &values)
-        });
-        stored.report(outcome)
-    }
-
-    unsafe extern "C" fn next(cursor: *mut sqlite3_vtab_cursor) -> c_int {
-        // SAFETY: a cursor of this module.
-        let (scan, stored) = unsafe { Self::parts(cursor) };
-        stored.report(guarded(|| {
-            scan.inner.next(&stored.inner, &stored.table.host())
-        }))
-    }
-
-    unsafe extern "C" fn eof(cursor: *mut sqlite3_vtab_cursor) -> c_int {
-        // SAFETY: a cursor of this module.
-        c_int::from(unsafe { Self::parts(cursor) }.0.inner.at_end())
-    }
-
-    unsafe extern "C" fn column(
-        cursor: *mut sqlite3_vtab_cursor,
-        context: *mut sqlite3_context,
-        n: c_int,
-    ) -> c_int {
-        // SAFETY: a cursor of this module; the context is alive during the call.
-        let (scan, stored, result, unchanged) = unsafe {
-            let (scan, stored) = Self::parts(cursor);
-            let api = stored.table.api();
-            let unchanged = sqlite!(api, vtab_nochange(context)) != 0;
-            (scan, stored, Context::from_raw(api, context), unchanged)
-        };
-        let n = usize::try_from(n).unwrap_or(usize::MAX);
-        let host = stored.table.host();
-        match guarded(|| scan.inner.column(&stored.inner, &host, n, unchanged)) {
-            Ok(Some(output)) => result.give(Ok(output)),
-            Ok(None) => {}
-            Err(e) => result.give(Err(e)),
-        }
-        code::OK
-    }
-
-    unsafe extern "C" fn rowid(cursor: *mut sqlite3_vtab_cursor, rowid: *mut i64) -> c_int {
-        // SAFETY: a cursor of this module; `rowid` is writable.
-        unsafe { *rowid = Self::parts(cursor).0.inner.rowid() };
-        code::OK
     }
 
     unsafe extern "C" fn update(
@@ -295,17 +161,17 @@ impl<T: StoredTable> Callbacks<T> {
         rowid: *mut i64,
     ) -> c_int {
         // SAFETY: a table of this module; `count` protected values that live during the call.
-        let (stored, values) = unsafe {
-            let stored = &*table.cast::<Stored<T>>();
-            (stored, raw_values(count, values))
+        let (table, values) = unsafe {
+            let table = Connected::<T>::from_raw(table);
+            (table, elements(count, values.cast_const()))
         };
-        let host = stored.table.host();
-        let api = stored.table.api();
+        let (host, api) = (table.host(), table.api());
         // Our own tables' rowids are not the application's.
         let last = host.db.last_insert_rowid();
         let outcome = guarded(|| {
+            check_writable(&host)?;
             // SAFETY: protected values that live during the call.
-            let value = |n: usize| unsafe { Value::from_raw(api, values[n]) };
+            let value = |n: usize| unsafe { ValueRef::from_raw(api, values[n]) };
             // SAFETY: as for `value`.
             let columns = || unsafe { Columns::from_raw(api, &values[2..]) };
             let write = match (values.len(), value(0).is_null()) {
@@ -313,7 +179,7 @@ impl<T: StoredTable> Callbacks<T> {
                 (_, true) => Write::Insert(value(1), columns()),
                 (_, false) => Write::Update(value(0), value(1), columns()),
             };
-            stored.inner.write(&host, write)
+            table.inner.write(&host, write)
         });
         host.db.set_last_insert_rowid(last);
         match outcome {
@@ -322,17 +188,21 @@ impl<T: StoredTable> Callbacks<T> {
                 unsafe { *rowid = id };
                 code::OK
             }
-            Err(e) => stored.table.fail(&e),
+            Err(e) => table.fail(&e),
         }
     }
 
     unsafe extern "C" fn rename(table: *mut sqlite3_vtab, to: *const c_char) -> c_int {
         // SAFETY: a table of this module; the name is a C string.
-        let (stored, to) = unsafe {
-            let stored = &*table.cast::<Stored<T>>();
-            (stored, CStr::from_ptr(to).to_string_lossy())
+        let (table, to) = unsafe {
+            let table = Connected::<T>::from_raw(table);
+            (table, CStr::from_ptr(to).to_string_lossy())
         };
-        stored.report(guarded(|| stored.inner.rename(&stored.table.host(), &to)))
+        table.report(guarded(|| {
+            let host = table.host();
+            check_writable(&host)?;
+            table.inner.rename(&host, &to)
+        }))
     }
 
     unsafe extern "C" fn shadow_name(suffix: *const c_char) -> c_int {
@@ -350,8 +220,8 @@ impl<T: StoredTable> Callbacks<T> {
         message: *mut *mut c_char,
     ) -> c_int {
         // SAFETY: a table of this module.
-        let stored = unsafe { &*table.cast::<Stored<T>>() };
-        let found = guarded(|| stored.inner.integrity(&stored.table.host(), quick & 1 != 0));
+        let table = unsafe { Connected::<T>::from_raw(table) };
+        let found = guarded(|| table.inner.integrity(&table.host(), quick & 1 != 0));
         let said = match found {
             Ok(said) => said,
             Err(e) if matches!(e.kind(), Kind::Interrupted | Kind::NoMemory) => {
@@ -360,59 +230,38 @@ impl<T: StoredTable> Callbacks<T> {
             Err(e) => Some(e.message().to_owned()),
         };
         if let Some(said) = said {
+            let said = table.api().new_c_string(&said);
+            // To SQLite, no message is a table without faults.
+            if said.is_null() {
+                return code::NOMEM;
+            }
             // SAFETY: SQLite gives a place for the message, and frees it.
-            unsafe { *message = stored.table.api().new_c_string(&said) };
+            unsafe { *message = said };
         }
         code::OK
     }
+}
 
-    /// # Safety
-    /// `cursor` was made by `open` of this module, and no other reference to it is in use: SQLite
-    /// enters a cursor once at a time (nested SQL opens its own).
-    unsafe fn parts<'a>(
-        cursor: *mut sqlite3_vtab_cursor,
-    ) -> (&'a mut Scan<T::Cursor>, &'a Stored<T>) {
-        // SAFETY: the caller's contract; SQLite sets `pVtab` after `open`.
-        unsafe { (&mut *cursor.cast(), &*(*cursor).pVtab.cast()) }
+fn check_writable(host: &Host<'_>) -> Result<()> {
+    match host.access {
+        Access::Full => Ok(()),
+        // SQLite has words of its own for this code, where it does not take ours (DROP TABLE).
+        Access::ReadOnly => Err(Error::new(
+            Kind::Host(code::READONLY),
+            "this connection has loaded sqlite-bge read-only: an index can be searched here, and not \
+             made, written, renamed or dropped",
+        )),
     }
 }
 
-impl<T> Stored<T> {
-    fn report(&self, outcome: Result<()>) -> c_int {
-        match outcome {
-            Ok(()) => code::OK,
-            Err(e) => self.table.fail(&e),
-        }
-    }
-}
-
-/// # Safety
-/// `values` points to `count` elements that live as long as `'v`.
-unsafe fn raw_values<'v>(
-    count: c_int,
-    values: *mut *mut sqlite3_value,
-) -> &'v [*mut sqlite3_value] {
-    match count {
-        // SAFETY: the caller's contract.
-        n @ 1.. => unsafe { std::slice::from_raw_parts(values, n as usize) },
-        _ => &[],
-    }
-}
-
-fn declare(db: &Connection<'_>, columns: &str) -> Result<()> {
+/// Lets `OR REPLACE` and the other clauses be answered by the table itself.
+fn support_constraints(db: &Connection<'_>) {
     const CONSTRAINT_SUPPORT: c_int = 1;
-    let sql = CString::new(columns).map_err(|e| Error::internal(e.to_string()))?;
-    // SAFETY: called inside xCreate or xConnect, as both routines want; the text is a C string.
-    let rc = unsafe {
+    // SAFETY: called inside xCreate or xConnect, as SQLite wants.
+    unsafe {
         sqlite!(
             db.api(),
             vtab_config(db.raw(), CONSTRAINT_SUPPORT, 1 as c_int)
-        );
-        sqlite!(db.api(), declare_vtab(db.raw(), sql.as_ptr()))
+        )
     };
-    if rc == code::OK {
-        Ok(())
-    } else {
-        Err(db.error(rc))
-    }
 }

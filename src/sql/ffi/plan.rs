@@ -1,10 +1,11 @@
-//! What SQLite asks a stored table about a query (`xBestIndex`), and the answer, in safe Rust.
+//! What SQLite asks a virtual table about a query (`xBestIndex`), and the answer, in safe Rust.
 
-use super::api::{Api, sqlite};
+use super::api::{Api, code, sqlite};
+use crate::error::{Error, Kind, Result};
 use sqlite_loadable::ext::{
     sqlite3_index_info, sqlite3_index_info_sqlite3_index_constraint as Constraint,
     sqlite3_index_info_sqlite3_index_constraint_usage as Usage,
-    sqlite3_index_info_sqlite3_index_orderby as OrderBy,
+    sqlite3_index_info_sqlite3_index_orderby as OrderBy, sqlite3_value,
 };
 use std::ffi::{CStr, c_int};
 
@@ -23,13 +24,19 @@ pub struct Term {
 pub struct IndexInfo<'i> {
     api: Api,
     raw: &'i mut sqlite3_index_info,
+    /// Whether SQLite had no memory for the text of the answer.
+    out_of_memory: bool,
 }
 
 impl<'i> IndexInfo<'i> {
     /// # Safety
     /// SQLite's own structure, inside `xBestIndex`.
     pub(super) unsafe fn from_raw(api: Api, raw: &'i mut sqlite3_index_info) -> Self {
-        IndexInfo { api, raw }
+        IndexInfo {
+            api,
+            raw,
+            out_of_memory: false,
+        }
     }
 
     fn constraints(&self) -> &[Constraint] {
@@ -60,6 +67,21 @@ impl<'i> IndexInfo<'i> {
             }
             CStr::from_ptr(name).to_string_lossy().into_owned()
         }
+    }
+
+    /// Whether a term's right-hand side is a literal of the statement, so that its value is known
+    /// while the statement is prepared. A parameter is none, and neither is another table's column.
+    pub fn rhs_is_literal(&mut self, term: usize) -> bool {
+        assert!(term < self.constraints().len());
+        let mut value: *mut sqlite3_value = std::ptr::null_mut();
+        // SAFETY: `term` is one of the terms; the value is not used, only asked for.
+        let rc = unsafe {
+            sqlite!(
+                self.api,
+                vtab_rhs_value(self.raw, term as c_int, &mut value)
+            )
+        };
+        rc == code::OK && !value.is_null()
     }
 
     /// Whether a term is an `IN` whose values can be had all at once.
@@ -98,9 +120,19 @@ impl<'i> IndexInfo<'i> {
         const SCAN_UNIQUE: c_int = 1;
         self.raw.idxStr = self.api.new_c_string(text);
         self.raw.needToFreeIdxStr = 1;
+        self.out_of_memory = self.raw.idxStr.is_null();
         self.raw.estimatedCost = cost;
         self.raw.estimatedRows = rows;
         self.raw.orderByConsumed = c_int::from(ordered);
         self.raw.idxFlags = if unique { SCAN_UNIQUE } else { 0 };
+    }
+
+    /// # Errors
+    /// Out of memory, if there was none for the answer.
+    pub(super) fn check_memory(&self) -> Result<()> {
+        if self.out_of_memory {
+            return Err(Error::new(Kind::NoMemory, "out of memory"));
+        }
+        Ok(())
     }
 }

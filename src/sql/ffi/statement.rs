@@ -1,9 +1,10 @@
 //! Nested SQL on the caller's own connection: sees what the running statement sees.
 
 use super::api::{Connection, bytes, code, sqlite, transient};
-use super::function::Output;
-use super::value::{Type, Value};
+use super::value::{Value, copy};
+use super::value_ref::{Type, ValueRef};
 use crate::error::{Error, Kind, Result};
+use crate::sql::lexer::skip_blanks;
 use sqlite_loadable::ext::sqlite3_stmt;
 use std::ffi::{CStr, CString, c_int};
 
@@ -120,7 +121,7 @@ impl<'c> Statement<'c> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn bind(&mut self, n: usize, value: Value<'_>) -> Result<()> {
+    pub fn bind_ref(&mut self, n: usize, value: ValueRef<'_>) -> Result<()> {
         // SAFETY: statement and value are alive; SQLite copies the value.
         let rc = unsafe { sqlite!(self.db.api(), bind_value(self.raw, n as c_int, value.raw())) };
         if rc == code::OK {
@@ -134,24 +135,20 @@ impl<'c> Statement<'c> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn bind_output(&mut self, n: usize, value: &Output) -> Result<()> {
+    pub fn bind(&mut self, n: usize, value: &Value) -> Result<()> {
         const UTF8: u8 = 1;
         let (api, raw, n) = (self.db.api(), self.raw, n as c_int);
         // SAFETY: the statement is alive; SQLite copies text and BLOBs.
         let rc = unsafe {
             match value {
-                Output::Null => sqlite!(api, bind_null(raw, n)),
-                Output::Integer(i) => sqlite!(api, bind_int64(raw, n, *i)),
-                Output::Real(x) => sqlite!(api, bind_double(raw, n, *x)),
-                Output::Text(text) | Output::Json(text) => {
+                Value::Null => sqlite!(api, bind_null(raw, n)),
+                Value::Integer(i) => sqlite!(api, bind_int64(raw, n, *i)),
+                Value::Real(x) => sqlite!(api, bind_double(raw, n, *x)),
+                Value::Text(text) => {
                     let (start, length) = (text.as_ptr().cast(), text.len() as u64);
                     sqlite!(api, bind_text64(raw, n, start, length, transient(), UTF8))
                 }
-                Output::RawText(text) => {
-                    let (start, length) = (text.as_ptr().cast(), text.len() as u64);
-                    sqlite!(api, bind_text64(raw, n, start, length, transient(), UTF8))
-                }
-                Output::Blob(bytes) => {
+                Value::Blob(bytes) => {
                     let (start, length) = (bytes.as_ptr().cast(), bytes.len() as u64);
                     sqlite!(api, bind_blob64(raw, n, start, length, transient()))
                 }
@@ -231,7 +228,7 @@ impl<'c> Statement<'c> {
     ///
     /// # Errors
     /// Out of memory.
-    pub fn column(&self, n: usize) -> Result<Output> {
+    pub fn column(&self, n: usize) -> Result<Value> {
         let n = n as c_int;
         // SAFETY: the statement is alive and stands on a row; text and blob are asked for before
         // their length, and copied before the next call.
@@ -239,16 +236,16 @@ impl<'c> Statement<'c> {
             let api = self.db.api();
             Ok(
                 match Type::from_code(sqlite!(api, column_type(self.raw, n))) {
-                    Type::Null => Output::Null,
-                    Type::Integer => Output::Integer(sqlite!(api, column_int64(self.raw, n))),
-                    Type::Real => Output::Real(sqlite!(api, column_double(self.raw, n))),
+                    Type::Null => Value::Null,
+                    Type::Integer => Value::Integer(sqlite!(api, column_int64(self.raw, n))),
+                    Type::Real => Value::Real(sqlite!(api, column_double(self.raw, n))),
                     Type::Text => {
                         let start = sqlite!(api, column_text(self.raw, n));
-                        Output::RawText(self.copy(start, n, true)?)
+                        Value::Text(self.copy(start, n, true)?)
                     }
                     Type::Blob => {
                         let start = sqlite!(api, column_blob(self.raw, n)).cast();
-                        Output::Blob(self.copy(start, n, false)?)
+                        Value::Blob(self.copy(start, n, false)?)
                     }
                 },
             )
@@ -276,7 +273,7 @@ impl<'c> Statement<'c> {
         // SAFETY: the caller's contract; the bytes are copied before the next call.
         unsafe {
             let length = sqlite!(self.db.api(), column_bytes(self.raw, n));
-            Ok(bytes(start, length, is_text)?.to_vec())
+            copy(bytes(start, length, is_text)?)
         }
     }
 
@@ -295,20 +292,6 @@ impl Drop for Statement<'_> {
     fn drop(&mut self) {
         // SAFETY: alive until here, and finalised once.
         unsafe { sqlite!(self.db.api(), finalize(self.raw)) };
-    }
-}
-
-/// The text from its first word on: without what SQLite's tokenizer passes over (white space, byte
-/// order marks, comments, also an unclosed one) and without empty statements.
-pub fn skip_blanks(sql: &str) -> &str {
-    let mut rest = sql;
-    loop {
-        rest = rest.trim_start_matches([' ', '\t', '\n', '\x0c', '\r', ';', '\u{feff}']);
-        rest = match (rest.strip_prefix("--"), rest.strip_prefix("/*")) {
-            (Some(comment), _) => comment.split_once('\n').map_or("", |(_, after)| after),
-            (_, Some(comment)) => comment.split_once("*/").map_or("", |(_, after)| after),
-            (None, None) => return rest,
-        };
     }
 }
 

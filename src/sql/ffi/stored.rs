@@ -2,10 +2,10 @@
 //! one implements, in safe Rust. [`super::module`] has the callbacks.
 
 use super::api::Api;
-use super::function::Output;
 use super::host::Host;
 use super::plan::IndexInfo;
-use super::value::Value;
+use super::table::RowCursor;
+use super::value_ref::ValueRef;
 use crate::error::Result;
 use sqlite_loadable::ext::sqlite3_value;
 
@@ -22,11 +22,11 @@ pub struct NewTable<'a> {
 /// A write to one row.
 pub enum Write<'v> {
     /// DELETE of a rowid.
-    Delete(Value<'v>),
+    Delete(ValueRef<'v>),
     /// INSERT; the rowid is NULL where none was given.
-    Insert(Value<'v>, Columns<'v>),
+    Insert(ValueRef<'v>, Columns<'v>),
     /// UPDATE: the rowid as it was, as it is to be, and the columns.
-    Update(Value<'v>, Value<'v>, Columns<'v>),
+    Update(ValueRef<'v>, ValueRef<'v>, Columns<'v>),
 }
 
 /// The values of a write, one for each column of the table, hidden ones included.
@@ -44,9 +44,9 @@ impl<'v> Columns<'v> {
     }
 
     /// Column `n`.
-    pub fn get(self, n: usize) -> Value<'v> {
+    pub fn get(self, n: usize) -> ValueRef<'v> {
         // SAFETY: a protected value, alive as long as `'v`.
-        unsafe { Value::from_raw(self.api, self.raw[n]) }
+        unsafe { ValueRef::from_raw(self.api, self.raw[n]) }
     }
 }
 
@@ -96,40 +96,4 @@ pub trait StoredTable: Sized + Send + 'static {
     /// # Errors
     /// Where it cannot be found out.
     fn integrity(&self, host: &Host<'_>, quick: bool) -> Result<Option<String>>;
-}
-
-/// The rows of one scan.
-pub trait RowCursor<T>: Send + 'static {
-    /// Starts a scan and goes to its first row. `plan` is the text that [`StoredTable::plan`] gave.
-    ///
-    /// # Errors
-    /// Of the values, and whatever goes wrong on the way.
-    fn filter(
-        &mut self,
-        table: &T,
-        host: &Host<'_>,
-        plan: &str,
-        values: &[Value<'_>],
-    ) -> Result<()>;
-    /// Goes to the next row.
-    ///
-    /// # Errors
-    /// Whatever goes wrong on the way.
-    fn next(&mut self, table: &T, host: &Host<'_>) -> Result<()>;
-    /// Whether there is no row.
-    fn at_end(&self) -> bool;
-    /// The present row's.
-    fn rowid(&self) -> i64;
-    /// Column `n` of the present row. `None` gives no value at all, which is only allowed where an
-    /// UPDATE leaves the column as it is (`unchanged`).
-    ///
-    /// # Errors
-    /// Whatever goes wrong on the way.
-    fn column(
-        &mut self,
-        table: &T,
-        host: &Host<'_>,
-        n: usize,
-        unchanged: bool,
-    ) -> Result<Option<Output>>;
 }

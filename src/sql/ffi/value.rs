@@ -1,167 +1,128 @@
-//! An argument of a function, read without trusting it.
+//! A value of SQL that is ours: what a function gives back, what is bound, what a column held.
+//!
+//! [`super::value_ref`] is the other kind, a value that SQLite owns.
 
-use super::api::{Api, bytes, code, kind, sqlite};
-use super::function::Output;
-use crate::error::{Error, Result};
-use sqlite_loadable::ext::sqlite3_value;
-use std::marker::PhantomData;
+use crate::error::{Error, Kind, Result};
 
-/// The type that a value has in SQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A value, as SQLite's five storage classes.
+#[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
-pub enum Type {
-    Integer,
-    Real,
-    Text,
-    Blob,
+pub enum Value {
     Null,
+    Integer(i64),
+    Real(f64),
+    /// The bytes of a text: UTF-8, unless a host stored what is none.
+    Text(Vec<u8>),
+    Blob(Vec<u8>),
 }
 
-impl Type {
-    pub(super) fn from_code(code: i32) -> Self {
-        match code {
-            1 => Type::Integer,
-            2 => Type::Real,
-            3 => Type::Text,
-            4 => Type::Blob,
-            _ => Type::Null,
-        }
-    }
-
-    /// As it reads in an error message: "argument 1 is ...".
-    pub fn name(self) -> &'static str {
-        match self {
-            Type::Integer => "an integer",
-            Type::Real => "a real number",
-            Type::Text => "text",
-            Type::Blob => "a BLOB",
-            Type::Null => "NULL",
-        }
-    }
-}
-
-/// A value that SQLite owns, for as long as the callback runs.
-#[derive(Clone, Copy)]
-pub struct Value<'v> {
-    api: Api,
-    raw: *mut sqlite3_value,
-    life: PhantomData<&'v ()>,
-}
-
-impl<'v> Value<'v> {
-    /// # Safety
-    /// `raw` is a protected value of this host that lives as long as `'v`.
-    pub(super) unsafe fn from_raw(api: Api, raw: *mut sqlite3_value) -> Self {
-        Value {
-            api,
-            raw,
-            life: PhantomData,
-        }
-    }
-
-    pub(super) fn raw(self) -> *mut sqlite3_value {
-        self.raw
-    }
-
-    /// Its type.
-    pub fn kind(self) -> Type {
-        // SAFETY: the value is alive.
-        Type::from_code(unsafe { sqlite!(self.api, value_type(self.raw)) })
-    }
-
+impl Value {
     /// Whether it is NULL.
-    pub fn is_null(self) -> bool {
-        self.kind() == Type::Null
+    pub fn is_null(&self) -> bool {
+        *self == Value::Null
     }
 
-    /// In an UPDATE: whether the statement leaves this column as it is. Its value is then NULL.
-    pub fn is_unchanged(self) -> bool {
-        // SAFETY: the value is alive.
-        unsafe { sqlite!(self.api, value_nochange(self.raw)) != 0 }
-    }
-
-    /// All values of an `IN`, copied, where the plan asked for them at once.
-    ///
-    /// # Errors
-    /// What SQLite says; out of memory.
-    pub fn members(self) -> Result<Vec<Output>> {
-        let mut members = Vec::new();
-        let mut raw = std::ptr::null_mut();
-        // SAFETY: the value is alive and stands for a list; each member lives until the next call.
-        unsafe {
-            let mut rc = sqlite!(self.api, vtab_in_first(self.raw, &mut raw));
-            while rc == code::OK && !raw.is_null() {
-                members.push(Value::from_raw(self.api, raw).to_output()?);
-                rc = sqlite!(self.api, vtab_in_next(self.raw, &mut raw));
-            }
-            if rc == code::OK || rc == code::DONE {
-                return Ok(members);
-            }
-            Err(Error::new(kind(rc), "the values of an IN cannot be read"))
+    /// An integer; `None` for every other type.
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Value::Integer(n) => Some(*n),
+            _ => None,
         }
     }
 
-    /// Its value as an integer, converted as SQL does.
-    pub fn integer(self) -> i64 {
-        // SAFETY: the value is alive.
-        unsafe { sqlite!(self.api, value_int64(self.raw)) }
+    /// A text that is UTF-8; `None` for every other value.
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(self.as_text()?).ok()
     }
 
-    /// The bytes of a BLOB; empty for an empty one and for a value of any other type.
-    ///
-    /// # Errors
-    /// Out of memory (SQLite may have to expand a zeroblob).
-    pub fn blob(self) -> Result<&'v [u8]> {
-        // Asking for the bytes of a text could convert it, and move what `text` gave.
-        if self.kind() != Type::Blob {
-            return Ok(&[]);
-        }
-        // SAFETY: the value is alive and stays as it is; the length is asked for after the pointer,
-        // as SQLite wants.
-        unsafe {
-            let start = sqlite!(self.api, value_blob(self.raw)).cast::<u8>();
-            bytes(start, sqlite!(self.api, value_bytes(self.raw)), false)
+    /// The bytes of a text, which may not be UTF-8; `None` for every other type.
+    pub fn as_text(&self) -> Option<&[u8]> {
+        match self {
+            Value::Text(bytes) => Some(bytes),
+            _ => None,
         }
     }
 
-    /// The text of a text or number, as SQL converts it. NUL bytes inside are kept.
-    ///
-    /// # Errors
-    /// Text that is not UTF-8, named by the first bad byte; a BLOB or NULL; out of memory.
-    pub fn text(self) -> Result<&'v str> {
-        if matches!(self.kind(), Type::Blob | Type::Null) {
-            return Err(Error::internal("a BLOB or NULL was read as text"));
+    /// The bytes of a BLOB; `None` for every other type.
+    pub fn as_blob(&self) -> Option<&[u8]> {
+        match self {
+            Value::Blob(bytes) => Some(bytes),
+            _ => None,
         }
-        // SAFETY: as for `blob`; the first call may convert the value, later ones find it so.
-        let bytes = unsafe {
-            let start = sqlite!(self.api, value_text(self.raw));
-            bytes(start, sqlite!(self.api, value_bytes(self.raw)), true)?
-        };
-        std::str::from_utf8(bytes).map_err(|e| {
-            Error::invalid(format!(
-                "the text is not valid UTF-8 (byte {} of {})",
-                e.valid_up_to(),
-                bytes.len()
-            ))
-        })
     }
 
-    /// A copy.
+    /// The bytes of a text or BLOB; none for every other type.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Value::Text(bytes) | Value::Blob(bytes) => bytes,
+            Value::Null | Value::Integer(_) | Value::Real(_) => &[],
+        }
+    }
+
+    /// A copy, for a text or BLOB of any size.
     ///
     /// # Errors
     /// Out of memory.
-    pub fn to_output(self) -> Result<Output> {
-        Ok(match self.kind() {
-            Type::Null => Output::Null,
-            Type::Integer => Output::Integer(self.integer()),
-            // SAFETY: the value is alive.
-            Type::Real => Output::Real(unsafe { sqlite!(self.api, value_double(self.raw)) }),
-            // SAFETY: as in `text`.
-            Type::Text => Output::RawText(unsafe {
-                let start = sqlite!(self.api, value_text(self.raw));
-                bytes(start, sqlite!(self.api, value_bytes(self.raw)), true)?.to_vec()
-            }),
-            Type::Blob => Output::Blob(self.blob()?.to_vec()),
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(match self {
+            Value::Text(bytes) => Value::Text(copy(bytes)?),
+            Value::Blob(bytes) => Value::Blob(copy(bytes)?),
+            Value::Null | Value::Integer(_) | Value::Real(_) => self.clone(),
         })
+    }
+}
+
+/// A copy of bytes whose number an input chose, so that a lack of memory is an error and no abort.
+///
+/// # Errors
+/// Out of memory.
+pub fn copy(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len())
+        .map_err(|_| Error::new(Kind::NoMemory, "out of memory"))?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}
+
+impl From<i64> for Value {
+    fn from(n: i64) -> Self {
+        Value::Integer(n)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(x: f64) -> Self {
+        Value::Real(x)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Value::Integer(i64::from(truth))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::Text(text.into())
+    }
+}
+
+/// A BLOB.
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Value::Blob(bytes)
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
     }
 }

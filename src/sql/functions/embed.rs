@@ -6,7 +6,7 @@
 use crate::engine::{Embedder, Role, SharedVector, Stop};
 use crate::error::Result;
 use crate::sql::arguments;
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
+use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
 use crate::sql::statement::PerStatement;
 use crate::vector::blob;
 
@@ -19,68 +19,76 @@ pub const FUNCTIONS: &[Function] = &[
         name: "bge_embed",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: embed,
     },
     Function {
         name: "bge_embed",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: embed,
     },
     Function {
         name: "bge_embed_query",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: embed_query,
     },
     Function {
         name: "bge_embed_query",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: embed_query,
     },
     Function {
         name: "bge_tokens",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: tokens,
     },
     Function {
         name: "bge_tokens",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: tokens,
     },
     Function {
         name: "bge_tokenize",
         arguments: 1,
         flags: JSON,
+        needs: Access::ReadOnly,
         body: tokenize,
     },
     Function {
         name: "bge_tokenize",
         arguments: 2,
         flags: JSON,
+        needs: Access::ReadOnly,
         body: tokenize,
     },
 ];
 
-fn embed(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn embed(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     vector(context, arguments, Role::Passage)
 }
 
-fn embed_query(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn embed_query(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     vector(context, arguments, Role::Query)
 }
 
-fn vector(context: &Context<'_>, arguments: Arguments<'_>, role: Role) -> Result<Output> {
+fn vector(context: &Context<'_>, arguments: Arguments<'_>, role: Role) -> Result<Value> {
     if let Some(vector) = of_an_earlier_row(context, arguments) {
-        return Ok(Output::Blob(blob::from_f32(&vector)));
+        return Ok(Value::Blob(blob::from_f32(&vector)));
     }
     with_text(context, arguments, |model, text, stop| {
         let vector = model.embed(text, role, stop)?;
         keep_for_later_rows(context, arguments, &vector);
-        Ok(Output::Blob(blob::from_f32(&vector)))
+        Ok(Value::Blob(blob::from_f32(&vector)))
     })
 }
 
@@ -89,15 +97,15 @@ fn vector(context: &Context<'_>, arguments: Arguments<'_>, role: Role) -> Result
 fn with_text(
     context: &Context<'_>,
     arguments: Arguments<'_>,
-    work: impl FnOnce(&Embedder, &str, &dyn Stop) -> Result<Output>,
-) -> Result<Output> {
+    work: impl FnOnce(&Embedder, &str, &dyn Stop) -> Result<Value>,
+) -> Result<Value> {
     let text = arguments::text(arguments, 0)?;
     let name = arguments::model_name(arguments, 1)?;
     let Some(text) = text else {
-        return Ok(Output::Null);
+        return Ok(Value::Null);
     };
     let statement = PerStatement::of(context);
-    let model = statement.models.get(name, &statement.interrupts)?;
+    let model = statement.models.get(name, &statement.host(context))?;
     work(&model, text, &statement.interrupts)
 }
 
@@ -117,19 +125,19 @@ fn keep_for_later_rows(context: &Context<'_>, arguments: Arguments<'_>, vector: 
     }
 }
 
-fn tokens(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn tokens(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     with_text(context, arguments, |model, text, stop| {
-        Ok(Output::Integer(model.count_tokens(text, stop)? as i64))
+        Ok(Value::Integer(model.count_tokens(text, stop)? as i64))
     })
 }
 
-fn tokenize(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn tokenize(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     with_text(context, arguments, |model, text, stop| {
         let ids: Vec<String> = model
             .tokenize(text, stop)?
             .iter()
             .map(i64::to_string)
             .collect();
-        Ok(Output::Json(format!("[{}]", ids.join(","))))
+        Ok(format!("[{}]", ids.join(",")).into())
     })
 }

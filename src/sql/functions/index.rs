@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::sql::arguments::{mismatch, position, required_text};
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Host, Output};
-use crate::sql::index::{self, Store};
+use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
+use crate::sql::index::{self, Parts};
 use crate::sql::statement::PerStatement;
 use std::time::Duration;
 
@@ -13,71 +13,72 @@ pub const FUNCTIONS: &[Function] = &[
         name: "bge_sync",
         arguments: 1,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: sync,
     },
     Function {
         name: "bge_sync",
         arguments: 2,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: sync,
     },
     Function {
         name: "bge_status",
         arguments: 1,
         flags: Flags::DIRECTONLY.and(Flags::JSON),
+        needs: Access::ReadOnly,
         body: status,
     },
 ];
 
 const WANTED: &str = "the name of an index, such as 'notes_bge'";
 
-fn sync(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn sync(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, WANTED)?;
     let limit = match arguments.count() {
         2 => seconds(arguments)?,
         _ => None,
     };
-    with_index(context, name, |store| {
-        let last = store.host.db.last_insert_rowid();
-        let rows = store.sync(limit);
-        store.host.db.set_last_insert_rowid(last);
-        Ok(Output::Integer(rows?))
+    with_index(context, name, |parts| {
+        let db = &parts.shadow.host.db;
+        let last = db.last_insert_rowid();
+        let rows = index::sync(parts, limit);
+        db.set_last_insert_rowid(last);
+        Ok(Value::Integer(rows?))
     })
 }
 
-fn status(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn status(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, WANTED)?;
-    with_index(context, name, |store| {
-        Ok(Output::Json(store.status()?.to_string()))
+    with_index(context, name, |parts| {
+        Ok(index::status(parts)?.to_string().into())
     })
 }
 
 fn with_index(
     context: &Context<'_>,
     name: &str,
-    work: impl FnOnce(&Store<'_>) -> Result<Output>,
-) -> Result<Output> {
+    work: impl FnOnce(Parts<'_>) -> Result<Value>,
+) -> Result<Value> {
     let of_statement = PerStatement::of(context);
-    let host = Host {
-        db: context.connection(),
-        interrupts: &of_statement.interrupts,
-    };
+    let host = of_statement.host(context);
     let index = index::find(&host, name)?;
-    let store = Store {
-        host: &host,
-        index: &index,
+    let work = || {
+        let _using = index.answer()?;
+        work(Parts::new(&host, &index))
     };
-    work(&store)
+    work().map_err(|e| index::explained(&e))
 }
 
 /// The most seconds; NULL: as long as it takes.
 fn seconds(arguments: Arguments<'_>) -> Result<Option<Duration>> {
     const WANTED: &str = "a number of seconds; NULL for no limit";
     let value = arguments.get(1);
-    let seconds = match value.to_output()? {
-        Output::Null => return Ok(None),
-        Output::Integer(n) => n as f64,
-        Output::Real(x) => x,
+    let seconds = match value.to_value()? {
+        Value::Null => return Ok(None),
+        Value::Integer(n) => n as f64,
+        Value::Real(x) => x,
         _ => return Err(mismatch(1, value.kind(), WANTED)),
     };
     if seconds < 0.0 {

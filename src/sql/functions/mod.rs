@@ -12,13 +12,16 @@ mod vectors;
 
 use super::ffi::Function;
 
-/// Every scalar function, one entry for each number of arguments.
+pub use models::VERSION;
+
+/// Every scalar function but [`VERSION`], one entry for each number of arguments. Those that write come
+/// first.
 pub fn all() -> impl Iterator<Item = Function> {
     let groups = [
-        vectors::FUNCTIONS,
-        embed::FUNCTIONS,
         models::FUNCTIONS,
         index::FUNCTIONS,
+        embed::FUNCTIONS,
+        vectors::FUNCTIONS,
     ];
     groups.into_iter().flatten().copied()
 }

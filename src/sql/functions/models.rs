@@ -1,11 +1,9 @@
 //! `bge_load`, `bge_unload`, `bge_info`, `bge_version`.
 
-use crate::VERSION;
-use crate::engine::options::Options;
-use crate::engine::{self, find, report};
+use crate::engine::{self, Options};
 use crate::error::Result;
 use crate::sql::arguments::{self, position, required_text};
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
+use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
 
 /// See the module.
 pub const FUNCTIONS: &[Function] = &[
@@ -13,41 +11,49 @@ pub const FUNCTIONS: &[Function] = &[
         name: "bge_load",
         arguments: 2,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: load,
     },
     Function {
         name: "bge_load",
         arguments: 3,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: load,
     },
     Function {
         name: "bge_unload",
         arguments: 1,
         flags: Flags::DIRECTONLY,
+        needs: Access::Full,
         body: unload,
     },
     Function {
         name: "bge_info",
         arguments: 0,
         flags: Flags::JSON,
+        needs: Access::ReadOnly,
         body: info,
     },
     Function {
         name: "bge_info",
         arguments: 1,
         flags: Flags::JSON,
+        needs: Access::ReadOnly,
         body: info,
-    },
-    Function {
-        name: "bge_version",
-        arguments: 0,
-        flags: Flags::DETERMINISTIC.and(Flags::INNOCUOUS),
-        body: version,
     },
 ];
 
-fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+/// `bge_version`.
+pub const VERSION: Function = Function {
+    name: "bge_version",
+    arguments: 0,
+    flags: Flags::DETERMINISTIC.and(Flags::INNOCUOUS),
+    needs: Access::ReadOnly,
+    body: version,
+};
+
+fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, "the name that the model is to have")?;
     let source = required_text(
         arguments,
@@ -62,21 +68,21 @@ fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
         _ => Options::default(),
     };
     engine::load(name, source, &options)?;
-    Ok(Output::Text(name.to_owned()))
+    Ok(name.into())
 }
 
-fn unload(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn unload(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, "the name of a loaded model")?;
-    Ok(Output::Integer(i64::from(engine::unload(name))))
+    Ok(Value::Integer(i64::from(engine::unload(name))))
 }
 
-fn info(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn info(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let default = engine::default_model_name();
     let name = arguments::model_name(arguments, 0)?.unwrap_or(&default);
-    find::check_name(name)?;
-    Ok(Output::Json(report::report(name).to_string()))
+    engine::check_name(name)?;
+    Ok(engine::report(name).to_string().into())
 }
 
-fn version(_: &Context<'_>, _: Arguments<'_>) -> Result<Output> {
-    Ok(Output::Text(VERSION.to_owned()))
+fn version(_: &Context<'_>, _: Arguments<'_>) -> Result<Value> {
+    Ok(crate::VERSION.into())
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::sql::arguments::{self, position};
-use crate::sql::ffi::{Arguments, Context, Flags, Function, Output};
+use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
 use crate::vector::{self, Vector, blob};
 
 const FLAGS: Flags = Flags::DETERMINISTIC.and(Flags::INNOCUOUS);
@@ -13,42 +13,49 @@ pub const FUNCTIONS: &[Function] = &[
         name: "bge_cosine",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: cosine,
     },
     Function {
         name: "bge_dot",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: dot,
     },
     Function {
         name: "bge_l2",
         arguments: 2,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: l2,
     },
     Function {
         name: "bge_normalize",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: normalize,
     },
     Function {
         name: "bge_dims",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: dims,
     },
     Function {
         name: "bge_to_json",
         arguments: 1,
         flags: FLAGS.and(Flags::JSON),
+        needs: Access::ReadOnly,
         body: to_json,
     },
     Function {
         name: "bge_from_json",
         arguments: 1,
         flags: FLAGS,
+        needs: Access::ReadOnly,
         body: from_json,
     },
 ];
@@ -60,12 +67,12 @@ struct Checked {
     squared: f64,
 }
 
-fn cosine(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn cosine(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let (Some(a), Some(b)) = (
         arguments::vector(arguments, 0)?,
         arguments::vector(arguments, 1)?,
     ) else {
-        return Ok(Output::Null);
+        return Ok(Value::Null);
     };
     // Usually one side is a column and the other a query: walk the column once for each row.
     let known: [Option<Checked>; 2] = [context.constant(0), context.constant(1)];
@@ -74,7 +81,7 @@ fn cosine(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
         [None, Some(b_known)] => vector::cosine_with_norm(b, b_known.squared, a),
         [None, None] => first_cosine(context, a, b),
     };
-    Ok(Output::Real(cosine.map_err(|e| which(e, a))?))
+    Ok(Value::Real(cosine.map_err(|e| which(e, a))?))
 }
 
 fn first_cosine(context: &Context<'_>, a: Vector<'_>, b: Vector<'_>) -> Result<f64> {
@@ -85,25 +92,25 @@ fn first_cosine(context: &Context<'_>, a: Vector<'_>, b: Vector<'_>) -> Result<f
     vector::cosine_with_norm(a, squared[0], b)
 }
 
-fn dot(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn dot(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     pair(arguments, vector::dot)
 }
 
-fn l2(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn l2(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     pair(arguments, vector::l2)
 }
 
 fn pair(
     arguments: Arguments<'_>,
     measure: fn(Vector<'_>, Vector<'_>) -> Result<f64>,
-) -> Result<Output> {
+) -> Result<Value> {
     let (Some(a), Some(b)) = (
         arguments::vector(arguments, 0)?,
         arguments::vector(arguments, 1)?,
     ) else {
-        return Ok(Output::Null);
+        return Ok(Value::Null);
     };
-    Ok(Output::Real(measure(a, b).map_err(|e| which(e, a))?))
+    Ok(Value::Real(measure(a, b).map_err(|e| which(e, a))?))
 }
 
 /// Says which argument a bad element is in; an error of both needs no place.
@@ -114,32 +121,32 @@ fn which(error: Error, first: Vector<'_>) -> Error {
     error.at(position(usize::from(first.check_finite().is_ok())))
 }
 
-fn normalize(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn normalize(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     one(arguments, |v| {
-        Ok(Output::Blob(blob::from_f32(&vector::normalize(v)?)))
+        Ok(Value::Blob(blob::from_f32(&vector::normalize(v)?)))
     })
 }
 
-fn dims(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
-    one(arguments, |v| Ok(Output::Integer(v.dims() as i64)))
+fn dims(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
+    one(arguments, |v| Ok(Value::Integer(v.dims() as i64)))
 }
 
-fn to_json(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
-    one(arguments, |v| blob::to_json(v).map(Output::Json))
+fn to_json(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
+    one(arguments, |v| blob::to_json(v).map(Value::from))
 }
 
-fn one(arguments: Arguments<'_>, f: impl Fn(Vector<'_>) -> Result<Output>) -> Result<Output> {
+fn one(arguments: Arguments<'_>, f: impl Fn(Vector<'_>) -> Result<Value>) -> Result<Value> {
     match arguments::vector(arguments, 0)? {
-        None => Ok(Output::Null),
+        None => Ok(Value::Null),
         Some(v) => f(v).map_err(|e| e.at(position(0))),
     }
 }
 
-fn from_json(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Output> {
+fn from_json(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     match arguments::text(arguments, 0)? {
-        None => Ok(Output::Null),
+        None => Ok(Value::Null),
         Some(json) => blob::from_json(json)
-            .map(Output::Blob)
+            .map(Value::Blob)
             .map_err(|e| e.at(position(0))),
     }
 }

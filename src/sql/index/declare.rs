@@ -1,129 +1,17 @@
 //! `CREATE VIRTUAL TABLE t USING bge(...)`: its arguments, and the table that SQLite is told of.
 //!
 //! An argument is an option, `name = value`, or a column, `name [type] [COLLATE c] [UNINDEXED]`.
-//! [`options`] has all of the former.
+//! [`options`] has all of the former; what comes of both is a [`spec::Spec`].
 
 mod options;
+mod spec;
 
-use super::compare::{Affinity, Collation, affinity_of};
-use super::words::{Word, Words, is_bare_name, quote_name, shown};
+use super::affinity::affinity_of;
 use crate::error::{Error, Result};
-use crate::vector::storage::Storage;
+use crate::sql::lexer::{Word, Words, is_bare_name, quote_name, shown};
 use options::{KNOWN, Options};
-
-/// What an index was declared as.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spec {
-    /// The user's columns, in their order.
-    pub columns: Vec<Column>,
-    /// Where the texts are.
-    pub content: Content,
-    /// The model's name; default: the default model.
-    pub model: Option<String>,
-    /// Whether triggers on the content table keep notes; default: on, but for a view.
-    pub triggers: Option<bool>,
-    /// The most pending rows that a query embeds itself.
-    pub catchup: usize,
-    /// The most tokens of a passage; default: the model's limit.
-    pub chunk_tokens: Option<usize>,
-    /// The most tokens that a passage repeats of the one before.
-    pub overlap: usize,
-    /// How vectors are kept.
-    pub storage: Storage,
-}
-
-/// A column of the user's.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    /// Its name, without quotes.
-    pub name: String,
-    /// Whether it is text that is embedded; others can be compared in queries.
-    pub indexed: bool,
-    /// What the declared type makes of values; none for text that is embedded.
-    pub affinity: Affinity,
-    /// The declared type, safe to write into SQL; empty where there is none.
-    pub declared: String,
-    /// The name of its collation; default: BINARY.
-    pub collation: Option<String>,
-}
-
-/// Where the texts are.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Content {
-    /// The index keeps them.
-    Own,
-    /// Nobody keeps them.
-    Nothing,
-    /// In a table or view.
-    Table {
-        /// Its name.
-        name: String,
-        /// The column that identifies a row; default: the INTEGER PRIMARY KEY.
-        key: Option<String>,
-    },
-}
-
-/// The columns behind the user's, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hidden {
-    /// What is searched for; called like the index itself.
-    Query,
-    /// How many rows are wanted.
-    K,
-    /// 1 - cosine.
-    Distance,
-    /// The cosine.
-    Score,
-    /// The best passage.
-    Passage,
-    /// A vector, written instead of a text.
-    Embedding,
-}
-
-impl Hidden {
-    /// All of them, in their order.
-    pub const ALL: [Hidden; 6] = [
-        Hidden::Query,
-        Hidden::K,
-        Hidden::Distance,
-        Hidden::Score,
-        Hidden::Passage,
-        Hidden::Embedding,
-    ];
-
-    /// The names of all but the first.
-    pub const NAMES: [&'static str; 5] = ["k", "distance", "score", "passage", "embedding"];
-
-    /// The types of all but the first.
-    const TYPES: [&'static str; 5] = ["INTEGER", "REAL", "REAL", "TEXT", "BLOB"];
-}
-
-/// What a column number of SQLite's stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The rowid.
-    Rowid,
-    /// One of [`Spec::columns`].
-    Column(usize),
-    /// One of ours.
-    Hidden(Hidden),
-}
-
-impl Place {
-    /// For a table with that many columns of the user's; `None` for a number that it has not.
-    pub fn of(number: i32, columns: usize) -> Option<Self> {
-        let Ok(number) = usize::try_from(number) else {
-            return (number == -1).then_some(Place::Rowid);
-        };
-        match number.checked_sub(columns) {
-            None => Some(Place::Column(number)),
-            Some(behind) => Hidden::ALL.get(behind).copied().map(Place::Hidden),
-        }
-    }
-}
-
-/// Names of the rowid that no column may take.
-const ROWIDS: [&str; 3] = ["rowid", "_rowid_", "oid"];
+pub use spec::{Column, ColumnRole, ContentMode, Hidden, Spec};
+use spec::{ROWIDS, is_taken, same};
 
 /// Words that SQLite does not take as a word of a type, or takes for more than that. *(Each one
 /// tried.)*
@@ -161,7 +49,8 @@ pub fn parse(index_name: &str, arguments: &[&str]) -> Result<Spec> {
         let name = &column.name;
         if is_taken(name) {
             return Err(Error::invalid(format!(
-                "a column cannot be called {}: every index has {} and {} of its own; give the column another name",
+                "a column cannot be called {}: every index has {} and {} of its own; give the column another \
+                 name, in the table or in a view that is named as content instead of the table",
                 quote_name(name),
                 Hidden::NAMES.join(", "),
                 ROWIDS.join(", "),
@@ -181,96 +70,6 @@ pub fn parse(index_name: &str, arguments: &[&str]) -> Result<Spec> {
     }
     spec.check_index_name(index_name)?;
     Ok(spec)
-}
-
-impl Spec {
-    /// Whether the index can be called so. Also for ALTER TABLE ... RENAME.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn check_index_name(&self, index_name: &str) -> Result<()> {
-        let quoted = quote_name(&shown(index_name));
-        let is_content =
-            matches!(&self.content, Content::Table { name, .. } if same(name, index_name));
-        let why = if index_name.is_empty() || index_name.contains('\0') {
-            "a name has at least one character, and no NUL".to_owned()
-        } else if is_taken(index_name) {
-            format!("one of its columns is called {quoted}")
-        } else if self.columns.iter().any(|c| same(&c.name, index_name)) {
-            format!(
-                "a column is called {quoted}, and what is searched for is a column with the index's name"
-            )
-        } else if is_content {
-            format!("its content is {quoted}; an index is not its own content")
-        } else {
-            return Ok(());
-        };
-        Err(Error::invalid(format!(
-            "the index cannot be called {quoted}: {why}"
-        )))
-    }
-
-    /// The number of one of our own columns.
-    pub fn number_of(&self, hidden: Hidden) -> usize {
-        self.columns.len() + hidden as usize
-    }
-
-    /// The number of the column that is called like the index.
-    pub fn query_column(&self) -> usize {
-        self.number_of(Hidden::Query)
-    }
-
-    /// The name of a hidden column.
-    pub fn name_of<'n>(&self, hidden: Hidden, index_name: &'n str) -> &'n str {
-        match hidden as usize {
-            0 => index_name,
-            n => Hidden::NAMES[n - 1],
-        }
-    }
-
-    /// What a column number of SQLite's stands for.
-    pub fn place(&self, number: i32) -> Option<Place> {
-        Place::of(number, self.columns.len())
-    }
-
-    /// The statement by which SQLite learns of the columns.
-    pub fn create_table(&self, index_name: &str) -> String {
-        // Without a type, HIDDEN itself would count as one, and give them the affinity NUMERIC.
-        let own = Hidden::NAMES.iter().zip(Hidden::TYPES);
-        let own = own.map(|(name, declared)| format!("{name} {declared} HIDDEN"));
-        let columns: Vec<String> = self
-            .columns
-            .iter()
-            .map(Column::definition)
-            .chain([format!("{} BLOB HIDDEN", quote_name(index_name))])
-            .chain(own)
-            .collect();
-        format!("CREATE TABLE x({})", columns.join(", "))
-    }
-}
-
-impl Column {
-    /// As it stands in a CREATE TABLE.
-    pub fn definition(&self) -> String {
-        let mut definition = quote_name(&self.name);
-        if !self.declared.is_empty() {
-            definition = definition + " " + &self.declared;
-        }
-        if let Some(collation) = &self.collation {
-            definition = definition + " COLLATE " + &quote_name(collation);
-        }
-        definition
-    }
-}
-
-/// Names are equal where SQLite finds them equal.
-fn same(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b)
-}
-
-fn is_taken(name: &str) -> bool {
-    let mut taken = Hidden::NAMES.iter().chain(&ROWIDS);
-    taken.any(|taken| same(taken, name))
 }
 
 /// The name that a word is.
@@ -344,17 +143,18 @@ fn column(name: String, mut words: Words<'_>) -> Result<Column> {
     })
 }
 
-/// Only SQLite's own: a host without the application's could not even drop the index.
+/// SQLite's own collations. A host that lacked an application's could not even drop the index.
+const COLLATIONS: [&str; 3] = ["BINARY", "NOCASE", "RTRIM"];
+
 fn known_collation(name: &str) -> Result<String> {
-    let known = Collation::ALL.map(Collation::name);
-    match Collation::parse(name) {
-        Some(collation) => Ok(collation.name().to_owned()),
-        None => Err(Error::invalid(format!(
+    let known = COLLATIONS.into_iter().find(|known| same(known, name));
+    known.map(str::to_owned).ok_or_else(|| {
+        Error::invalid(format!(
             "unknown collation '{}'; known: {}",
             shown(name),
-            known.join(", ")
-        ))),
-    }
+            COLLATIONS.join(", ")
+        ))
+    })
 }
 
 fn is_type(word: &str) -> bool {

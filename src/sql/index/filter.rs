@@ -1,105 +1,105 @@
-//! The terms of a query that are applied before ranking: on rowids, on UNINDEXED columns and on the
-//! distance. SQLite checks each of them again.
+//! The terms of one query that are applied before ranking: on rowids, on UNINDEXED columns and on the
+//! distance.
+//!
+//! SQLite compares. A term becomes SQL again, on `_rows`, whose columns have the types and collations of
+//! the declaration; for a row that has changed since it was embedded, on its present values, bound with
+//! the same affinity. Affinities, collations, encodings and an application's own functions are so what
+//! they are everywhere else in the database.
+//!
+//! What SQLite does not tell a virtual table is how the operand was written. A number that comes from a
+//! column is compared with a text in another way than a literal, and of `<>` the collation is not told.
+//! There a row that passes in any reading is a *candidate*, which SQLite checks again; it is *certain*
+//! when it passes in every reading.
 
-use super::compare::{Affinity, Collation, Comparison, Operator};
+use super::affinity::{Affinity, apply};
 use super::declare::Spec;
-use crate::sql::ffi::Output;
-use std::collections::HashSet;
+use super::plan::{Operator, Subject, Test};
+use super::shadow::Shadow;
+use crate::error::Result;
+use crate::sql::ffi::{Row, Statement, Value};
+use crate::sql::lexer::quote_name;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// Statements on present values that are kept; their texts differ by the types of the values.
+const KEPT: usize = 32;
+/// The collations that `<>` may have meant.
+const COLLATIONS: [&str; 3] = ["BINARY", "NOCASE", "RTRIM"];
 
 /// See the module.
 #[derive(Default)]
 pub struct Filters {
-    rowids: Vec<RowidTest>,
-    columns: Vec<ColumnTest>,
-    distances: Vec<Limit>,
+    terms: Vec<Term>,
+    nulls: Vec<(usize, bool)>,
+    distances: Vec<DistanceBound>,
+    statements: RefCell<HashMap<String, Statement<'static>>>,
 }
 
-enum RowidTest {
-    Compare(Comparison),
-    OneOf(HashSet<i64>),
-}
-
-struct ColumnTest {
-    /// Its number among all columns, and among the UNINDEXED ones.
-    column: usize,
-    other: usize,
+/// `subject test values`.
+struct Term {
+    /// The column's number; the rowid: none.
+    column: Option<usize>,
+    affinity: Affinity,
+    /// Empty for BINARY.
+    collation: String,
     test: Test,
+    values: Vec<Value>,
 }
 
-enum Test {
-    /// One of them must hold.
-    Any(Vec<Comparison>),
-    Null(bool),
-}
-
-struct Limit {
-    of_score: bool,
-    operator: Operator,
-    operand: Output,
-    test: Comparison,
+/// What of a row is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Candidate,
+    Certain,
 }
 
 impl Filters {
-    /// `rowid operator value`.
-    pub fn add_rowid(&mut self, operator: Operator, value: Output) {
-        let test = Comparison::new(Affinity::Integer, operator, value, Collation::Binary);
-        self.rowids.push(RowidTest::Compare(test));
-    }
-
-    /// `rowid IN (values)`.
-    pub fn add_rowids(&mut self, values: Vec<Output>) {
-        let ids = values.into_iter().filter_map(as_rowid).collect();
-        self.rowids.push(RowidTest::OneOf(ids));
-    }
-
-    /// `column operator value`, or `column IN (values)` with `=`. No value: no row passes.
-    pub fn add_column(
+    /// A filter on a rowid or a column; `values` is one operand, or all members of an IN.
+    pub fn add(
         &mut self,
         spec: &Spec,
-        column: usize,
-        operator: Operator,
-        values: Vec<Output>,
-        collation: Collation,
+        subject: Subject,
+        test: Test,
+        collation: &str,
+        values: Vec<Value>,
     ) {
-        let affinity = spec.columns[column].affinity;
-        let others = spec.columns[..column].iter().filter(|c| !c.indexed);
-        let test = |value| Comparison::new(affinity, operator, value, collation);
-        self.columns.push(ColumnTest {
+        let (column, affinity) = match subject {
+            Subject::Rowid => (None, Affinity::Integer),
+            Subject::Column(n) => (Some(n), spec.columns[n].affinity),
+            Subject::Distance | Subject::Score => {
+                let bound = DistanceBound::new(subject == Subject::Score, test, values);
+                return self.distances.extend(bound);
+            }
+        };
+        self.terms.push(Term {
             column,
-            other: others.count(),
-            test: Test::Any(values.into_iter().map(test).collect()),
+            affinity,
+            collation: collation.to_owned(),
+            test,
+            values,
         });
     }
 
     /// `column IS NULL`, or `IS NOT NULL`.
-    pub fn add_null(&mut self, spec: &Spec, column: usize, is_null: bool) {
-        let others = spec.columns[..column].iter().filter(|c| !c.indexed);
-        self.columns.push(ColumnTest {
-            column,
-            other: others.count(),
-            test: Test::Null(is_null),
-        });
-    }
-
-    /// `distance operator value`, or of the score.
-    pub fn add_distance(&mut self, of_score: bool, operator: Operator, operand: Output) {
-        let test = Comparison::new(Affinity::Real, operator, operand.clone(), Collation::Binary);
-        self.distances.push(Limit {
-            of_score,
-            operator,
-            operand,
-            test,
-        });
+    pub fn add_null(&mut self, column: usize, is_null: bool) {
+        self.nulls.push((column, is_null));
     }
 
     /// Whether rows are not filtered (distances may be).
     pub fn is_empty(&self) -> bool {
-        self.rowids.is_empty() && self.columns.is_empty()
+        self.terms.is_empty() && self.nulls.is_empty()
     }
 
-    /// Whether an UNINDEXED column is compared.
-    pub fn has_columns(&self) -> bool {
-        !self.columns.is_empty()
+    /// Whether a term names rowids or a range of them, so that all rows that pass are found without
+    /// looking at every row.
+    pub fn has_rowids(&self) -> bool {
+        self.terms.iter().any(|term| {
+            let bounded = match term.test {
+                Test::In => true,
+                Test::Compare(operator) => operator == Operator::Eq || operator.is_one_sided(),
+            };
+            term.column.is_none() && bounded
+        })
     }
 
     /// Whether there is a limit on the distance or score.
@@ -107,99 +107,369 @@ impl Filters {
         !self.distances.is_empty()
     }
 
-    /// Whether a rowid passes.
-    pub fn takes_rowid(&self, id: i64) -> bool {
-        self.rowids.iter().all(|test| match test {
-            RowidTest::Compare(test) => test.keeps(&Output::Integer(id)).unwrap_or(true),
-            RowidTest::OneOf(ids) => ids.contains(&id),
-        })
-    }
-
-    /// Whether the values of the UNINDEXED columns pass.
-    pub fn takes_others(&self, others: &[Output]) -> bool {
-        let passes = |c: &ColumnTest| others.get(c.other).is_some_and(|value| c.takes(value));
-        self.columns.iter().all(passes)
-    }
-
-    /// Whether a row passes, all columns given.
-    pub fn takes_values(&self, id: i64, values: &[Output]) -> bool {
-        self.takes_rowid(id) && self.columns.iter().all(|c| c.takes(&values[c.column]))
-    }
-
-    /// Whether it is certain that SQLite keeps a row that passes, all columns given.
-    pub fn are_certain(&self, values: &[Output]) -> bool {
-        self.columns.iter().all(|c| c.is_certain(&values[c.column]))
-    }
-
     /// Whether a distance passes.
     pub fn takes_distance(&self, distance: f64, score: f64) -> bool {
-        self.distances.iter().all(|limit| {
-            let value = if limit.of_score { score } else { distance };
-            limit.test.keeps(&Output::Real(value)).unwrap_or(true)
-        })
+        self.distances
+            .iter()
+            .all(|bound| bound.takes(distance, score))
     }
 
     /// Whether no row at this distance or farther can pass.
     pub fn ends_at(&self, distance: f64) -> bool {
-        // 1 - score may be rounded.
-        const ROUNDING: f64 = 1e-9;
-        self.distances.iter().any(|limit| {
-            let operand = match limit.operand {
-                Output::Real(x) => x,
-                Output::Integer(n) => n as f64,
-                _ => return false,
-            };
-            match (limit.of_score, limit.operator) {
-                (false, Operator::Lt | Operator::Le | Operator::Eq) => distance > operand,
-                (true, Operator::Gt | Operator::Ge | Operator::Eq) => {
-                    distance > 1.0 - operand + ROUNDING
-                }
-                _ => false,
+        self.distances.iter().any(|bound| bound.ends_at(distance))
+    }
+
+    /// The candidates among the indexed rows, as they were embedded; `None` for more than `most`.
+    ///
+    /// # Errors
+    /// What SQLite says; an interruption.
+    pub fn candidates(&self, shadow: Shadow<'_>, most: usize) -> Result<Option<Vec<i64>>> {
+        let mut sql = self.on_rows();
+        sql.text = format!("SELECT id FROM {{rows}} WHERE {} LIMIT ", sql.text);
+        let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+        sql.value(&Value::Integer(limit));
+        let mut read = sql.prepare(shadow)?;
+        let mut ids = Vec::new();
+        while read.step()? == Row::Ready {
+            if ids.len() == most {
+                return Ok(None);
             }
+            ids.extend(read.integer(0));
+        }
+        Ok(Some(ids))
+    }
+
+    /// Whether an indexed row passes as it was embedded: as a candidate.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn takes_row(&self, shadow: Shadow<'_>, id: i64) -> Result<bool> {
+        let mut sql = self.on_rows();
+        sql.text = format!("SELECT 1 FROM {{rows}} WHERE {} AND id = ", sql.text);
+        sql.value(&Value::Integer(id));
+        self.finds_one(shadow, sql)
+    }
+
+    /// Whether a row passes with its present values, one for each column of the index.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn takes_values(&self, shadow: Shadow<'_>, id: i64, values: &[Value]) -> Result<bool> {
+        self.values_pass(shadow, id, values, Asked::Candidate)
+    }
+
+    /// Whether it is certain that SQLite keeps a row with these present values.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn are_certain_values(
+        &self,
+        shadow: Shadow<'_>,
+        id: i64,
+        values: &[Value],
+    ) -> Result<bool> {
+        self.values_pass(shadow, id, values, Asked::Certain)
+    }
+
+    fn values_pass(
+        &self,
+        shadow: Shadow<'_>,
+        id: i64,
+        values: &[Value],
+        asked: Asked,
+    ) -> Result<bool> {
+        if self.is_empty() {
+            return Ok(true);
+        }
+        let mut sql = Sql::default();
+        for term in &self.terms {
+            let present = match term.column {
+                Some(n) => &values[n],
+                None => &Value::Integer(id),
+            };
+            sql.and();
+            term.write_on_value(present, asked, &mut sql);
+        }
+        for &(column, is_null) in &self.nulls {
+            sql.and();
+            sql.text.push_str(if values[column].is_null() == is_null {
+                "1"
+            } else {
+                "0"
+            });
+        }
+        sql.text = format!("SELECT 1 WHERE {}", sql.text);
+        self.finds_one(shadow, sql)
+    }
+
+    /// All terms as one condition on `_rows`, which candidates meet.
+    fn on_rows(&self) -> Sql {
+        let mut sql = Sql::default();
+        for term in &self.terms {
+            sql.and();
+            let left = match term.column {
+                Some(n) => format!("c{n}"),
+                None => "id".to_owned(),
+            };
+            term.write(&left, &term.values, Asked::Candidate, &mut sql);
+        }
+        for &(column, is_null) in &self.nulls {
+            sql.and();
+            let not = if is_null { "" } else { "NOT " };
+            sql.text.push_str(&format!("c{column} IS {not}NULL"));
+        }
+        if sql.text.is_empty() {
+            sql.text.push('1');
+        }
+        sql
+    }
+
+    /// Runs a statement that is kept, by its text, for the rows that follow.
+    fn finds_one(&self, shadow: Shadow<'_>, sql: Sql) -> Result<bool> {
+        let kept = self.statements.borrow_mut().remove(&sql.text);
+        let mut statement = match kept {
+            Some(mut statement) => {
+                sql.bind(&mut statement)?;
+                statement
+            }
+            None => sql.prepare(shadow)?,
+        };
+        let found = statement.step();
+        statement.reset();
+        let mut statements = self.statements.borrow_mut();
+        if statements.len() >= KEPT {
+            statements.clear();
+        }
+        statements.insert(sql.text, statement);
+        Ok(found? == Row::Ready)
+    }
+}
+
+/// SQL in the making, with the values of its parameters.
+#[derive(Default)]
+struct Sql {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    /// Appends a parameter.
+    fn value(&mut self, value: &Value) {
+        let parameter = self.parameter(value);
+        self.text.push_str(&parameter);
+    }
+
+    /// A parameter for a value, to be put anywhere.
+    fn parameter(&mut self, value: &Value) -> String {
+        self.values.push(value.clone());
+        format!("?{}", self.values.len())
+    }
+
+    fn and(&mut self) {
+        if !self.text.is_empty() {
+            self.text.push_str(" AND ");
+        }
+    }
+
+    fn prepare(&self, shadow: Shadow<'_>) -> Result<Statement<'static>> {
+        let text = shadow.names().expand(&self.text);
+        let mut statement = shadow.host.prepare_kept(&text)?.0;
+        self.bind(&mut statement)?;
+        Ok(statement)
+    }
+
+    fn bind(&self, statement: &mut Statement<'static>) -> Result<()> {
+        for (n, value) in self.values.iter().enumerate() {
+            statement.bind(n + 1, value)?;
+        }
+        Ok(())
+    }
+}
+
+impl Term {
+    /// The term as SQL on an expression that has the column's affinity.
+    fn write(&self, left: &str, values: &[Value], asked: Asked, sql: &mut Sql) {
+        let readings = match self.test {
+            Test::Compare(operator) => match values {
+                [value] => self.readings(left, operator, value, asked, sql),
+                _ => vec!["0".to_owned()],
+            },
+            Test::In => {
+                let condition = self.one_of(left, values, asked, sql);
+                sql.text.push_str(&condition);
+                return;
+            }
+        };
+        let joint = match asked {
+            Asked::Candidate => " OR ",
+            Asked::Certain => " AND ",
+        };
+        sql.text.push_str(&format!("({})", readings.join(joint)));
+    }
+
+    /// The term on a present value, which the declaration's affinity has been applied to.
+    fn write_on_value(&self, present: &Value, asked: Asked, sql: &mut Sql) {
+        let parameter = sql.parameter(present);
+        let is_text = present.as_text().is_some();
+        let left = match (self.affinity, present) {
+            // A BLOB is what it is, and CAST would make a text of it.
+            (Affinity::Blob, _) | (_, Value::Blob(_)) => parameter,
+            (Affinity::Text, _) => format!("CAST({parameter} AS TEXT)"),
+            // A text that is no number: CAST would make 0 of it.
+            (Affinity::Numeric | Affinity::Integer | Affinity::Real, _) if is_text => {
+                let operands = self.values.iter().cloned();
+                let operands: Vec<Value> = operands
+                    .map(|value| apply(Affinity::Numeric, value))
+                    .collect();
+                return self.write(&parameter, &operands, asked, sql);
+            }
+            (Affinity::Numeric | Affinity::Integer | Affinity::Real, _) => {
+                format!("CAST({parameter} AS NUMERIC)")
+            }
+        };
+        self.write(&left, &self.values, asked, sql);
+    }
+
+    /// What `left operator value` may mean.
+    fn readings(
+        &self,
+        left: &str,
+        operator: Operator,
+        value: &Value,
+        asked: Asked,
+        sql: &mut Sql,
+    ) -> Vec<String> {
+        use Operator::{Glob, IsNot, Like, Ne, Regexp};
+        let parameter = sql.parameter(value);
+        let symbol = operator.sql();
+        if matches!(operator, Like | Glob | Regexp) {
+            return vec![format!("{left} {symbol} {parameter}")];
+        }
+        let collations = match (operator, asked) {
+            // Told as BINARY, whatever it is (tried on 3.38 to 3.51), by which the most differ.
+            (Ne | IsNot, Asked::Certain) if self.column.is_some() => &COLLATIONS[..],
+            _ => &[self.collation.as_str()],
+        };
+        let mut readings = Vec::new();
+        for collation in collations {
+            let collate = self.collate(collation);
+            readings.push(format!("{left}{collate} {symbol} {parameter}"));
+            if self.may_be_converted(value) {
+                readings.push(format!("+{left}{collate} {symbol} {parameter}"));
+                readings.push(format!(
+                    "{left}{collate} {symbol} CAST({parameter} AS NUMERIC)"
+                ));
+            }
+        }
+        readings
+    }
+
+    /// ` COLLATE "name"`, of an empty name BINARY: without it, a column's own would count.
+    fn collate(&self, name: &str) -> String {
+        match (self.column, name) {
+            (None, _) => String::new(),
+            (Some(_), "") => " COLLATE BINARY".to_owned(),
+            (Some(_), name) => format!(" COLLATE {}", quote_name(name)),
+        }
+    }
+
+    /// A number against a column that may hold texts: what is converted depends on whether the number
+    /// was written or comes from a column.
+    fn may_be_converted(&self, value: &Value) -> bool {
+        matches!(value, Value::Integer(_) | Value::Real(_))
+            && matches!(self.affinity, Affinity::Text | Affinity::Blob)
+    }
+
+    /// `left IN (values)`. SQLite has converted the members already, as the comparison wants them.
+    fn one_of(&self, left: &str, values: &[Value], asked: Asked, sql: &mut Sql) -> String {
+        let left_collated = format!("{left}{}", self.collate(&self.collation));
+        let mut plain = Vec::new();
+        let mut alternatives = Vec::new();
+        for value in values {
+            let value = match self.column {
+                Some(_) => value.clone(),
+                None => apply(Affinity::Integer, value.clone()),
+            };
+            match &value {
+                Value::Null => {}
+                value if self.may_be_converted(value) => {
+                    let readings = self.readings(left, Operator::Eq, value, asked, sql);
+                    let joint = if asked == Asked::Candidate {
+                        " OR "
+                    } else {
+                        " AND "
+                    };
+                    alternatives.push(format!("({})", readings.join(joint)));
+                }
+                Value::Integer(n) => plain.push(serde_json::Value::from(*n)),
+                value => match value.as_str().filter(|text| !text.contains('\0')) {
+                    Some(text) => plain.push(serde_json::Value::from(text)),
+                    None => {
+                        let parameter = sql.parameter(value);
+                        alternatives.push(format!("{left_collated} = {parameter}"));
+                    }
+                },
+            }
+        }
+        if !plain.is_empty() {
+            let list = sql.parameter(&Value::from(serde_json::Value::Array(plain).to_string()));
+            let members = format!("(SELECT value FROM json_each({list}))");
+            alternatives.push(format!("{left_collated} IN {members}"));
+        }
+        match alternatives.is_empty() {
+            true => "0".to_owned(),
+            false => format!("({})", alternatives.join(" OR ")),
+        }
+    }
+}
+
+/// `distance operator operand`, or of the score.
+struct DistanceBound {
+    of_score: bool,
+    operator: Operator,
+    /// NULL, or a number; infinite in the place of a text or BLOB, which every number is below.
+    operand: Option<f64>,
+}
+
+impl DistanceBound {
+    fn new(of_score: bool, test: Test, mut values: Vec<Value>) -> Option<Self> {
+        let Test::Compare(operator) = test else {
+            return None;
+        };
+        let operand = match apply(Affinity::Real, values.pop()?) {
+            Value::Null => None,
+            Value::Real(x) => Some(x),
+            Value::Integer(n) => Some(n as f64),
+            Value::Text(_) | Value::Blob(_) => Some(f64::INFINITY),
+        };
+        Some(DistanceBound {
+            of_score,
+            operator,
+            operand,
         })
     }
 
-    /// The rowids that alone can pass, where the terms name them.
-    pub fn rowids(&self) -> Option<Vec<i64>> {
-        let named = self.rowids.iter().filter_map(|test| match test {
-            RowidTest::OneOf(ids) => Some(ids.iter().copied().collect::<Vec<_>>()),
-            RowidTest::Compare(test) => test
-                .equals()
-                .cloned()
-                .map(|v| as_rowid(v).into_iter().collect()),
-        });
-        let fewest = named.min_by_key(Vec::len)?;
-        Some(
-            fewest
-                .into_iter()
-                .filter(|&id| self.takes_rowid(id))
-                .collect(),
-        )
+    fn takes(&self, distance: f64, score: f64) -> bool {
+        let value = if self.of_score { score } else { distance };
+        self.operand.is_some_and(|operand| match self.operator {
+            Operator::Lt => value < operand,
+            Operator::Le => value <= operand,
+            Operator::Gt => value > operand,
+            Operator::Ge => value >= operand,
+            _ => true,
+        })
     }
-}
 
-impl ColumnTest {
-    fn takes(&self, value: &Output) -> bool {
-        match &self.test {
-            // What only SQLite can decide is left to it.
-            Test::Any(any) => any.iter().any(|test| test.keeps(value).unwrap_or(true)),
-            Test::Null(is_null) => (*value == Output::Null) == *is_null,
+    fn ends_at(&self, distance: f64) -> bool {
+        // 1 - score may be rounded.
+        const ROUNDING: f64 = 1e-9;
+        let Some(operand) = self.operand else {
+            return true;
+        };
+        match (self.of_score, self.operator) {
+            (false, Operator::Lt | Operator::Le) => distance > operand,
+            (true, Operator::Gt | Operator::Ge) => distance > 1.0 - operand + ROUNDING,
+            _ => false,
         }
-    }
-
-    fn is_certain(&self, value: &Output) -> bool {
-        match &self.test {
-            Test::Any(any) => any.iter().any(|test| test.keeps(value) == Some(true)),
-            Test::Null(_) => true,
-        }
-    }
-}
-
-/// The rowid that a value is equal to.
-fn as_rowid(value: Output) -> Option<i64> {
-    match super::compare::apply(Affinity::Integer, value) {
-        Output::Integer(n) => Some(n),
-        Output::Real(x) if x == (x as i64) as f64 && x.abs() < 9e18 => Some(x as i64),
-        _ => None,
     }
 }

@@ -1,60 +1,77 @@
 //! The semantic index: `CREATE VIRTUAL TABLE ... USING bge`.
 //!
 //! Pure parts, which do no I/O:
-//! - [`words`]: names, quotes and comments, as SQLite reads them.
 //! - [`declare`]: the arguments of CREATE VIRTUAL TABLE, and the table that SQLite is told of.
-//! - [`compare`]: SQLite's affinities, collations and comparisons, outside of SQLite; [`filter`], the
-//!   terms of one query made of them.
 //! - [`plan`]: from the terms of a query to what a cursor is to do, and the text between the two.
-//! - [`text`]: what a row says, and the hash that tells whether it has changed.
+//! - [`affinity`]: what a declared type makes of a value; [`names`]: what the tables of an index are
+//!   called; [`text`]: what a row says, and the hash that tells whether it has changed.
 //!
-//! What is stored:
-//! - [`names`] and [`statements`]: SQL on the shadow tables; [`store`] and
-//!   [`passages`]: the tables themselves;
-//!   [`code_store`]: slots and codes; [`codes_cache`]: codes in memory.
-//! - [`content`]: where the texts are; [`triggers`]: how changes are noted.
+//! What is stored, each shadow table with one owner; [`parts`] puts them together:
+//! - [`shadow`]: which tables there are, statements on them ([`statements`]), settings (`_config`);
+//!   [`ordinary`]: whether they are what they are called.
+//! - [`notes`]: `_log`, the rows that have changed. [`records`]: `_rows`, what rows said when they were
+//!   embedded.
+//! - [`vectors`]: `_passages` and `_codes`; it alone knows slots, chunks, stamps and the tail.
+//! - [`content`]: where the texts are (`_text`, or a table or view of the user's), and the triggers.
 //!
-//! The three verbs:
-//! - writing notes: [`write`] (and the triggers);
-//! - syncing embeds: [`sync`], in steps of [`transaction`], with [`model`];
-//! - reading searches: [`table`] plans, [`cursor`] reads, [`search`] ranks, with [`overlay`] for
-//!   rows that are pending.
+//! The verbs, functions over the parts:
+//! - [`write`] notes, and so do the triggers;
+//! - [`sync`] embeds, in slices ([`slice`]) that are stored in steps ([`transaction`]), with the [`model`];
+//!   [`unfinished`] keeps what could not be stored;
+//! - reading: [`table`] plans, [`inputs`] takes the values, [`cursor`] reads, [`search`] ranks what passes the
+//!   [`filter`]s, with [`overlay`] for rows that are pending;
+//! - [`commands`], [`check`] and [`status`].
 //!
-//! Beside them [`commands`], [`check`] and [`status`].
+//! Leaves: [`damage`] says what cannot be; [`database`] which database this is; [`random`]. [`find`] has an
+//! index by its name, [`handle`] is what a connection knows of
+//! one, [`connected`] one as SQLite holds it.
 
+mod affinity;
 mod check;
-mod code_store;
-mod codes_cache;
 mod commands;
-mod compare;
+mod connected;
 mod content;
 mod cursor;
+mod damage;
+mod database;
 mod declare;
 mod filter;
+mod find;
+mod handle;
+mod inputs;
 mod model;
 mod names;
+mod notes;
+mod ordinary;
 mod overlay;
-mod passages;
+mod parts;
 mod plan;
+mod random;
+mod records;
 mod search;
+mod shadow;
+mod slice;
 mod statements;
 mod status;
-mod store;
 mod sync;
 mod table;
 mod text;
 mod transaction;
-mod triggers;
-mod words;
+mod unfinished;
+mod vectors;
 mod write;
 
-use super::ffi::{Connection, Host};
+use super::ffi::{Access, Connection, Host};
 use crate::error::Result;
-pub use store::{Index, Store};
+pub use damage::explained;
+pub use handle::Index;
+pub use parts::Parts;
+pub use status::status;
+pub use sync::sync;
 
 /// Registers the module.
-pub fn register(db: &Connection<'_>) -> Result<()> {
-    db.define_module::<table::Table>()
+pub fn register(db: &Connection<'_>, access: Access) -> Result<()> {
+    db.define_module::<connected::Connected>(access)
 }
 
 /// The index that a function was given by its name.
@@ -62,7 +79,7 @@ pub fn register(db: &Connection<'_>) -> Result<()> {
 /// # Errors
 /// There is none of that name; its declaration cannot be read.
 pub fn find(host: &Host<'_>, name: &str) -> Result<Index> {
-    let (names, arguments) = names::find(host.db, name)?;
+    let (names, arguments) = find::find(host.db, name)?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Index::declared(&names.schema, &names.index, &arguments)
+    table::declared(&names.schema, &names.index, &arguments)
 }

@@ -5,13 +5,15 @@
 //! it embeds at most `catchup` rows and [`TOKENS`] tokens. What is left out keeps its old vector, or
 //! is not found yet.
 
-use super::content::{Content, Kind, Present};
+use super::content::{Located, Origin, Present};
 use super::filter::Filters;
-use super::store::{Scanned, Settings, Store};
+use super::model;
+use super::parts::Parts;
+use super::shadow::{Scanned, Settings};
 use super::text::{Joined, Text};
 use crate::engine::{SharedEmbedder, SharedVector};
 use crate::error::{Kind as ErrorKind, Result};
-use crate::sql::ffi::{Output, Row};
+use crate::sql::ffi::{Row, Value};
 use std::collections::HashSet;
 
 /// The most notes that a query looks at.
@@ -52,197 +54,192 @@ struct Waiting {
     text: Text,
 }
 
-impl Store<'_> {
-    /// Looks at the pending rows that pass the filters.
-    ///
-    /// # Errors
-    /// An interruption, the content is gone, a failure of the model.
-    pub fn overlay(
-        &self,
-        content: &Content,
-        settings: &Settings,
-        filters: &Filters,
-        model: &mut dyn FnMut() -> Result<Option<SharedEmbedder>>,
-    ) -> Result<Overlay> {
-        let mut overlay = Overlay::default();
-        let mut ids = self.newest_pending(content, settings)?;
-        ids.retain(|&id| filters.takes_rowid(id));
-        let (mut waiting, mut rows, mut tokens, mut refused) = (Vec::new(), 0, 0, 0);
-        let at_once = if content.kind == Kind::View {
-            NOTES
-        } else {
-            64
-        };
-        for some in ids.chunks(at_once) {
-            self.host.interrupts.check()?;
-            let mut now = self.fetch_by_key(content, some)?;
-            for &id in some {
-                let Some(text) = self.changed_text(now.remove(&id), id, filters, &mut overlay)?
-                else {
-                    continue;
-                };
-                // Rows further on may need no embedding: it is their values that have changed.
-                let catchup = self.index.spec.catchup;
-                if catchup == 0 {
-                    continue;
-                }
-                let Some(model) = model()? else { continue };
-                let cached = model.cache().get(&text.whole);
-                if rows >= catchup && cached.is_none() {
-                    continue;
-                }
-                // Cutting costs too: what cannot fit is not cut.
-                let too_long = text.whole.len() > BYTES_A_TOKEN * (TOKENS - tokens);
-                if cached.is_none() && too_long {
-                    refused += 1;
-                    rows = if refused > REFUSALS { catchup } else { rows };
-                    continue;
-                }
-                let Ok(cut) = self.cut(&model, &text)? else {
-                    overlay.replaced.insert(id);
-                    continue;
-                };
-                let (spans, encoded): (Vec<_>, Vec<Vec<i64>>) = cut.into_iter().unzip();
-                // Only a text of one passage is in the cache as a whole.
-                if let [span] = spans[..]
-                    && let Some(vector) = &cached
-                {
-                    self.take(&mut overlay, id, span, vector)?;
-                    continue;
-                }
-                if rows >= catchup {
-                    continue;
-                }
-                let cost: usize = encoded.iter().map(Vec::len).sum();
-                if tokens + cost > TOKENS {
-                    // Smaller ones may fit, but not all the rest is worth being tokenised.
-                    refused += 1;
-                    rows = if refused > REFUSALS { catchup } else { rows };
-                    continue;
-                }
-                tokens += cost;
-                rows += 1;
-                waiting.push(Waiting {
-                    row: id,
-                    spans,
-                    ids: encoded,
-                    text,
-                });
+/// Looks at the pending rows that pass the filters.
+///
+/// # Errors
+/// An interruption, the content is gone, a failure of the model.
+pub fn look(
+    parts: Parts<'_>,
+    content: &Located,
+    settings: &Settings,
+    filters: &Filters,
+    loaded: &mut dyn FnMut() -> Result<Option<SharedEmbedder>>,
+) -> Result<Overlay> {
+    let mut overlay = Overlay::default();
+    let ids = newest_pending(parts, content, settings)?;
+    let (mut waiting, mut rows, mut tokens, mut refused) = (Vec::new(), 0, 0, 0);
+    let at_once = if content.origin == Origin::View {
+        NOTES
+    } else {
+        64
+    };
+    for some in ids.chunks(at_once) {
+        parts.shadow.host.interrupts.check()?;
+        let mut now = parts.content.fetch_by_key(content, some)?;
+        for &id in some {
+            let Some(text) = changed_text(parts, now.remove(&id), id, filters, &mut overlay)?
+            else {
+                continue;
+            };
+            // Rows further on may need no embedding: it is their values that have changed.
+            let catchup = parts.shadow.spec().catchup;
+            if catchup == 0 {
+                continue;
             }
-        }
-        if !waiting.is_empty()
-            && let Some(model) = model()?
-        {
-            self.embed_waiting(&model, waiting, &mut overlay)?;
-        }
-        Ok(overlay)
-    }
-
-    /// The text of a row that must be embedded; what is known of others goes into the overlay.
-    fn changed_text(
-        &self,
-        present: Option<Present>,
-        id: i64,
-        filters: &Filters,
-        overlay: &mut Overlay,
-    ) -> Result<Option<Text>> {
-        let Some(present) = present.filter(|p| filters.takes_values(id, &p.values)) else {
-            overlay.replaced.insert(id);
-            return Ok(None);
-        };
-        overlay.passing.insert(id);
-        let Some(joined) = present.joined else {
-            return Ok(None);
-        };
-        if self.row(id)?.is_some_and(|row| row.hash == joined.hash()) {
-            return Ok(None);
-        }
-        match joined {
-            Joined::Text(text) => Ok(Some(text)),
-            Joined::Nothing | Joined::Problem(_) => {
+            let Some(model) = loaded()? else { continue };
+            let cached = model.cache().get(&text.whole);
+            if rows >= catchup && cached.is_none() {
+                continue;
+            }
+            // Cutting costs too: what cannot fit is not cut.
+            let too_long = text.whole.len() > BYTES_A_TOKEN * (TOKENS - tokens);
+            if cached.is_none() && too_long {
+                refused += 1;
+                rows = if refused > REFUSALS { catchup } else { rows };
+                continue;
+            }
+            let Ok(cut) = model::cut(parts.shadow, &model, &text)? else {
                 overlay.replaced.insert(id);
-                Ok(None)
+                continue;
+            };
+            let (spans, encoded): (Vec<_>, Vec<Vec<i64>>) = cut.into_iter().unzip();
+            // Only a text of one passage is in the cache as a whole.
+            if let [span] = spans[..]
+                && let Some(vector) = &cached
+            {
+                take(parts, &mut overlay, id, span, vector)?;
+                continue;
             }
+            if rows >= catchup {
+                continue;
+            }
+            let cost: usize = encoded.iter().map(Vec::len).sum();
+            if tokens + cost > TOKENS {
+                // Smaller ones may fit, but not all the rest is worth being tokenised.
+                refused += 1;
+                rows = if refused > REFUSALS { catchup } else { rows };
+                continue;
+            }
+            tokens += cost;
+            rows += 1;
+            waiting.push(Waiting {
+                row: id,
+                spans,
+                ids: encoded,
+                text,
+            });
         }
     }
-
-    fn embed_waiting(
-        &self,
-        model: &SharedEmbedder,
-        waiting: Vec<Waiting>,
-        overlay: &mut Overlay,
-    ) -> Result<()> {
-        let mut ids = Vec::new();
-        let mut places = Vec::new();
-        for row in waiting {
-            places.push((row.row, row.spans, row.text));
-            ids.extend(row.ids);
-        }
-        let mut vectors = model.embed_encoded(ids, self.host.interrupts)?.into_iter();
-        for (row, spans, text) in places {
-            let of_row: Vec<SharedVector> = vectors.by_ref().take(spans.len()).collect();
-            if let [vector] = &of_row[..] {
-                model.cache().put(&text.whole, vector);
-            }
-            for (span, vector) in spans.into_iter().zip(&of_row) {
-                self.take(overlay, row, span, vector)?;
-            }
-        }
-        Ok(())
+    if !waiting.is_empty()
+        && let Some(model) = loaded()?
+    {
+        embed_waiting(parts, &model, waiting, &mut overlay)?;
     }
+    Ok(overlay)
+}
 
-    fn take(
-        &self,
-        overlay: &mut Overlay,
-        row: i64,
-        span: (i64, i64),
-        vector: &SharedVector,
-    ) -> Result<()> {
-        overlay.replaced.insert(row);
-        overlay.passages.push(Fresh {
-            row,
-            span,
-            stored: self.storage().encode(vector)?,
-        });
-        Ok(())
+/// The text of a row that must be embedded; what is known of others goes into the overlay.
+fn changed_text(
+    parts: Parts<'_>,
+    present: Option<Present>,
+    id: i64,
+    filters: &Filters,
+    overlay: &mut Overlay,
+) -> Result<Option<Text>> {
+    let passing = match present {
+        Some(present) if filters.takes_values(parts.shadow, id, &present.values)? => Some(present),
+        _ => None,
+    };
+    let Some(present) = passing else {
+        overlay.replaced.insert(id);
+        return Ok(None);
+    };
+    overlay.passing.insert(id);
+    let Some(joined) = present.joined else {
+        return Ok(None);
+    };
+    if parts.records.says(id, &joined.hash())? {
+        return Ok(None);
     }
-
-    /// Pending rows, the newest first: those noted, and those that no scan has reached.
-    fn newest_pending(&self, content: &Content, settings: &Settings) -> Result<Vec<i64>> {
-        let mut ids = Vec::new();
-        let mut seen = HashSet::new();
-        let mut add = |id: Option<i64>| ids.extend(id.filter(|id| seen.insert(*id)));
-        let mut read = self.sql("SELECT id FROM {log} ORDER BY seq DESC LIMIT ?1")?;
-        read.bind_output(1, &Output::Integer(NOTES as i64))?;
-        let mut notes = 0;
-        while read.step()? == Row::Ready {
-            add(read.integer(0));
-            notes += 1;
+    match joined {
+        Joined::Text(text) => Ok(Some(text)),
+        Joined::Nothing | Joined::Problem(_) => {
+            overlay.replaced.insert(id);
+            Ok(None)
         }
-        drop(read);
-        let from = match settings.scanned {
-            Scanned::All => return Ok(ids),
-            Scanned::Nothing => i64::MIN,
-            Scanned::To(key) => key.saturating_add(1),
-        };
-        // A view would have to be made as a whole.
-        if content.kind == Kind::View {
-            return Ok(ids);
-        }
-        let (key, from_where) = self.source(content);
-        let _reading = self.index.reading();
-        let mut read = self.plain_sql(&format!(
-            "SELECT {key} FROM {from_where} WHERE {key} >= ?1 ORDER BY {key} DESC LIMIT ?2"
-        ))?;
-        read.bind_output(1, &Output::Integer(from))?;
-        read.bind_output(2, &Output::Integer((NOTES - notes) as i64))?;
-        while read.step()? == Row::Ready {
-            add(read.integer(0));
-        }
-        Ok(ids)
     }
 }
 
+fn embed_waiting(
+    parts: Parts<'_>,
+    model: &SharedEmbedder,
+    waiting: Vec<Waiting>,
+    overlay: &mut Overlay,
+) -> Result<()> {
+    let mut ids = Vec::new();
+    let mut places = Vec::new();
+    for row in waiting {
+        places.push((row.row, row.spans, row.text));
+        ids.extend(row.ids);
+    }
+    let mut vectors = model
+        .embed_encoded(ids, parts.shadow.host.interrupts)?
+        .into_iter();
+    for (row, spans, text) in places {
+        let of_row: Vec<SharedVector> = vectors.by_ref().take(spans.len()).collect();
+        if let [vector] = &of_row[..] {
+            model.cache().put(&text.whole, vector);
+        }
+        for (span, vector) in spans.into_iter().zip(&of_row) {
+            take(parts, overlay, row, span, vector)?;
+        }
+    }
+    Ok(())
+}
+
+fn take(
+    parts: Parts<'_>,
+    overlay: &mut Overlay,
+    row: i64,
+    span: (i64, i64),
+    vector: &SharedVector,
+) -> Result<()> {
+    overlay.replaced.insert(row);
+    overlay.passages.push(Fresh {
+        row,
+        span,
+        stored: parts.shadow.storage().encode(vector)?,
+    });
+    Ok(())
+}
+
+/// Pending rows, the newest first: those noted, and those that no scan has reached.
+fn newest_pending(parts: Parts<'_>, content: &Located, settings: &Settings) -> Result<Vec<i64>> {
+    let mut seen = HashSet::new();
+    let noted = parts.notes.newest(NOTES)?;
+    let notes = noted.len();
+    let mut ids: Vec<i64> = noted.into_iter().filter(|id| seen.insert(*id)).collect();
+    let from = match settings.scanned {
+        Scanned::All => return Ok(ids),
+        Scanned::Nothing => i64::MIN,
+        Scanned::To(key) => key.saturating_add(1),
+    };
+    // A view would have to be made as a whole.
+    if content.origin == Origin::View {
+        return Ok(ids);
+    }
+    let (key, from_where) = parts.content.source(content);
+    let _reading = parts.shadow.index.reading_content();
+    let mut read = parts.shadow.plain_sql(&format!(
+        "SELECT {key} FROM {from_where} WHERE {key} >= ?1 ORDER BY {key} DESC LIMIT ?2"
+    ))?;
+    read.bind(1, &Value::Integer(from))?;
+    read.bind(2, &Value::Integer((NOTES - notes) as i64))?;
+    while read.step()? == Row::Ready {
+        ids.extend(read.integer(0).filter(|id| seen.insert(*id)));
+    }
+    Ok(ids)
+}
 /// A model that cannot be had leaves pending rows out; an interruption ends the query.
 pub fn unless_missing(model: Result<SharedEmbedder>) -> Result<Option<SharedEmbedder>> {
     match model {

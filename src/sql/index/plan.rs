@@ -4,20 +4,27 @@
 //! cursor with the values. The text is words with a space between:
 //!
 //! ```text
-//! plan    = search | lookup | scan | refusal
-//! search  = "match"+ "k"* filter* ["limit"] ["offset"] null* ["order=distance" | "order=score"] ["no-cut"]
-//! lookup  = "lookup" "rowid="                          one row at most
-//! scan    = "scan" filter* ["order=rowid"]             by rowid, whatever is asked for
-//! filter  = subject operator | subject "-in"           "-in": all values of an IN at once
-//! subject = "rowid" | "distance" | "score" | "col" number [":nocase" | ":rtrim"]
-//! operator = "=" | "<>" | "<" | "<=" | ">" | ">="
-//! null    = "col" number "-null" | "col" number "-not-null"
-//! refusal = "bad-k" | "k-alone" | "match-column" | "third-argument"
+//! plan     = search | lookup | scan | refusal
+//! search   = "match"+ "k"* ( filter | "uncut" )* null* [ "order=distance" | "order=score" ]
+//! lookup   = "lookup" filter                           one row at most
+//! scan     = "scan" filter* [ "order=rowid" ]          by rowid, whatever is asked for
+//! filter   = subject test [ "?" ]                      "?": the operand may come from another table
+//! subject  = "rowid" | "distance" | "score" | "col" number [ ":" collation ]
+//! test     = "=" | "<>" | "<" | "<=" | ">" | ">=" | "-is" | "-is-not" | "-like" | "-glob" | "-regexp"
+//!          | "-in"                                     all values of an IN at once
+//! null     = "col" number "-null" | "col" number "-not-null"
+//! refusal  = "bad-k" | "k-alone" | "k-uncut" | "match-column" | "third-argument"
 //! ```
 //!
-//! `match`, `k`, each filter, `limit` and `offset` have one value, in their order; the other words
-//! have none. All but `match` and `k` are checked again by SQLite; `limit` and `offset` are hints.
-//! `no-cut`: there are terms that only SQLite checks, so `k` rows of ours may be fewer of its own.
+//! `match`, `k`, `uncut` and each filter have one value, in their order; the other words have none. All
+//! but `match` and `k` are checked again by SQLite.
+//!
+//! **What `k` means.** The `k` nearest rows of this MATCH and of this table's own constant filters. A
+//! filter whose value comes from another table never takes part in the cut, whatever the order of a
+//! join; it is applied by SQLite to the `k` rows. So `k` means the same in every plan that SQLite may
+//! choose. A constant is a literal, an IN, IS NULL, or a parameter; of the last only the value itself
+//! tells, so such filters have a `?` and the cursor looks. A constant filter that cannot be applied before
+//! the cut is an error beside `k`.
 //!
 //! `match` or `k` more than once: SQLite up to 3.40 repeats the arguments of a call where it goes
 //! through the sides of an OR one by one. The cursor wants equal values.
@@ -25,28 +32,25 @@
 //! A refusal is no error yet: SQLite also plans parts of a query that it never runs (one side of
 //! an OR). It is so dear that any other plan wins, and the cursor raises the error.
 
-mod steps;
+mod recipe;
 
-use super::compare::{Collation, Operator};
-use super::declare::{Hidden, Place, Spec};
-pub use steps::{Access, Filter, Input, Order, Refusal, Steps, Subject, Test};
+use super::declare::{ColumnRole, Hidden, Spec};
+pub use recipe::{Access, Filter, Input, Operator, Order, Recipe, Refusal, Subject, Test};
 
 /// What a term does. SQLite numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Op {
-    Eq,
-    Ne,
-    Gt,
-    Le,
-    Lt,
-    Ge,
+    /// It compares the column with a value.
+    Compare(Operator),
+    /// MATCH.
     Match,
+    /// IS NULL.
     IsNull,
+    /// IS NOT NULL.
     NotNull,
+    /// LIMIT or OFFSET, which are about no column.
     Limit,
-    Offset,
-    /// Anything else: LIKE, IS, a function.
+    /// Anything else.
     Other(u8),
 }
 
@@ -54,31 +58,28 @@ impl Op {
     /// By SQLite's number.
     pub fn from_code(code: u8) -> Self {
         match code {
-            2 => Op::Eq,
-            4 => Op::Gt,
-            8 => Op::Le,
-            16 => Op::Lt,
-            32 => Op::Ge,
+            2 => Op::Compare(Operator::Eq),
+            4 => Op::Compare(Operator::Gt),
+            8 => Op::Compare(Operator::Le),
+            16 => Op::Compare(Operator::Lt),
+            32 => Op::Compare(Operator::Ge),
             64 => Op::Match,
-            68 => Op::Ne,
+            65 => Op::Compare(Operator::Like),
+            66 => Op::Compare(Operator::Glob),
+            67 => Op::Compare(Operator::Regexp),
+            68 => Op::Compare(Operator::Ne),
+            69 => Op::Compare(Operator::IsNot),
             70 => Op::NotNull,
             71 => Op::IsNull,
-            73 => Op::Limit,
-            74 => Op::Offset,
+            72 => Op::Compare(Operator::Is),
+            73 | 74 => Op::Limit,
             other => Op::Other(other),
         }
     }
 
-    fn comparison(self) -> Option<Operator> {
-        match self {
-            Op::Eq => Some(Operator::Eq),
-            Op::Ne => Some(Operator::Ne),
-            Op::Gt => Some(Operator::Gt),
-            Op::Le => Some(Operator::Le),
-            Op::Lt => Some(Operator::Lt),
-            Op::Ge => Some(Operator::Ge),
-            _ => None,
-        }
+    /// Whether it is `=`, which an IN arrives as too.
+    pub fn is_equality(self) -> bool {
+        self == Op::Compare(Operator::Eq)
     }
 }
 
@@ -95,6 +96,8 @@ pub struct Term {
     pub can_take_all: bool,
     /// The collation it compares with.
     pub collation: String,
+    /// Whether its value is a literal of the query.
+    pub is_literal: bool,
 }
 
 /// A term of ORDER BY.
@@ -121,8 +124,8 @@ impl Layout {
         }
     }
 
-    fn place(&self, column: i32) -> Option<Place> {
-        Place::of(column, self.indexed.len())
+    fn role(&self, column: i32) -> Option<ColumnRole> {
+        ColumnRole::of(column, self.indexed.len())
     }
 }
 
@@ -138,10 +141,10 @@ pub enum Plan {
 /// A plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chosen {
-    /// [`Self::steps`] as text.
+    /// [`Self::recipe`] as text.
     pub text: String,
     /// What the cursor is to do.
-    pub steps: Steps,
+    pub recipe: Recipe,
     /// The terms whose values the cursor gets, in this order.
     pub arguments: Vec<Argument>,
     /// What it costs.
@@ -179,7 +182,7 @@ pub fn plan(layout: &Layout, terms: &[Term], order: &[OrderTerm]) -> Plan {
     if needed().any(|&n| !terms[n].usable) {
         return Plan::Impossible;
     }
-    Plan::Possible(match sorted.refusal(terms) {
+    Plan::Possible(match sorted.refusal(layout, terms) {
         Some(refusal) => refuse(refusal),
         None if sorted.queries.is_empty() => by_rowid(layout, terms, order),
         None => search(layout, terms, order, &sorted),
@@ -187,10 +190,10 @@ pub fn plan(layout: &Layout, terms: &[Term], order: &[OrderTerm]) -> Plan {
 }
 
 /// The terms, by what they are about; each by its number.
+#[derive(Default)]
 struct Sorted {
     queries: Vec<usize>,
     ks: Vec<usize>,
-    limits: Vec<usize>,
     others: Vec<usize>,
     match_elsewhere: bool,
     third_argument: bool,
@@ -198,25 +201,21 @@ struct Sorted {
 
 impl Sorted {
     fn new(layout: &Layout, terms: &[Term]) -> Self {
-        let mut sorted = Sorted {
-            queries: Vec::new(),
-            ks: Vec::new(),
-            limits: Vec::new(),
-            others: Vec::new(),
-            match_elsewhere: false,
-            third_argument: false,
-        };
+        let mut sorted = Sorted::default();
         for (n, term) in terms.iter().enumerate() {
-            // LIMIT and OFFSET are about no column: theirs is any number.
-            let list = match (term.operator, layout.place(term.column)) {
-                (Op::Limit | Op::Offset, _) => &mut sorted.limits,
-                (Op::Eq | Op::Match, Some(Place::Hidden(Hidden::Query))) => &mut sorted.queries,
-                (_, Some(Place::Hidden(Hidden::K))) => &mut sorted.ks,
+            let is_query = term.operator.is_equality() || term.operator == Op::Match;
+            let list = match (term.operator, layout.role(term.column)) {
+                // Hints; and about no column: theirs is any number.
+                (Op::Limit, _) => continue,
+                (_, Some(ColumnRole::Hidden(Hidden::Query))) if is_query => &mut sorted.queries,
+                // Reading `k` is no limit: where none is given, `k` is NULL.
+                (Op::IsNull | Op::NotNull, Some(ColumnRole::Hidden(Hidden::K))) => continue,
+                (_, Some(ColumnRole::Hidden(Hidden::K))) => &mut sorted.ks,
                 (Op::Match, _) if term.usable => {
                     sorted.match_elsewhere = true;
                     &mut sorted.others
                 }
-                (Op::Eq, Some(Place::Hidden(Hidden::Distance)))
+                (Op::Compare(Operator::Eq), Some(ColumnRole::Hidden(Hidden::Distance)))
                     if term.usable && !term.can_take_all =>
                 {
                     sorted.third_argument = true;
@@ -229,19 +228,37 @@ impl Sorted {
         sorted
     }
 
-    fn refusal(&self, terms: &[Term]) -> Option<Refusal> {
+    fn refusal(&self, layout: &Layout, terms: &[Term]) -> Option<Refusal> {
         // An IN arrives as `=`.
-        let bad_k = |&n: &usize| terms[n].operator != Op::Eq || terms[n].can_take_all;
+        let bad_k = |&n: &usize| !terms[n].operator.is_equality() || terms[n].can_take_all;
+        let uncut = |&&n: &&usize| {
+            let term = &terms[n];
+            term.usable && is_constant(term) && !can_be_applied(layout, term)
+        };
+        let limited = !self.ks.is_empty();
         if self.ks.iter().any(bad_k) {
             Some(Refusal::BadK)
-        } else if !self.ks.is_empty() && self.queries.is_empty() {
+        } else if limited && self.queries.is_empty() {
             Some(Refusal::KAlone)
         } else if self.third_argument && !self.queries.is_empty() {
             Some(Refusal::ThirdArgument)
+        } else if self.match_elsewhere {
+            Some(Refusal::MatchColumn)
         } else {
-            self.match_elsewhere.then_some(Refusal::MatchColumn)
+            let uncut = limited && self.others.iter().any(|n| uncut(&n));
+            uncut.then_some(Refusal::KUncut)
         }
     }
+}
+
+/// Whether the term is certain to ask the same of each row of the whole query.
+fn is_constant(term: &Term) -> bool {
+    let has_value = !matches!(term.operator, Op::IsNull | Op::NotNull);
+    term.is_literal || term.can_take_all || !has_value
+}
+
+fn can_be_applied(layout: &Layout, term: &Term) -> bool {
+    filter(layout, term).is_some() || null(layout, term).is_some()
 }
 
 fn refuse(refusal: Refusal) -> Chosen {
@@ -256,25 +273,21 @@ fn search(layout: &Layout, terms: &[Term], order: &[OrderTerm], sorted: &Sorted)
     for &k in &sorted.ks {
         draft.take(k, Input::K, true, false);
     }
+    let limited = !sorted.ks.is_empty();
     // A rowid makes a search no cheaper, see `SEARCH`.
     let mut helpful = 0;
     for &n in sorted.others.iter().filter(|&&n| terms[n].usable) {
         let term = &terms[n];
         if let Some(filter) = filter(layout, term) {
-            draft.take(n, Input::Filter(filter), false, filter.test == Test::In);
-            let one_row = filter.subject == Subject::Rowid && term.operator == Op::Eq;
+            let one_row = filter.subject == Subject::Rowid && term.operator.is_equality();
+            let all = filter.test == Test::In;
+            draft.take(n, Input::Filter(filter), false, all);
             helpful += usize::from(!one_row || term.can_take_all);
         } else if let Some(null) = null(layout, term) {
-            draft.steps.nulls.push(null);
+            draft.recipe.nulls.push(null);
             helpful += 1;
-        } else {
-            draft.steps.no_cut = true;
-        }
-    }
-    for (operator, input) in [(Op::Limit, Input::Limit), (Op::Offset, Input::Offset)] {
-        let is_it = |&&n: &&usize| terms[n].usable && terms[n].operator == operator;
-        if let Some(&n) = sorted.limits.iter().find(is_it) {
-            draft.take(n, input, false, false);
+        } else if limited {
+            draft.take(n, Input::Uncut, false, false);
         }
     }
     // Where SQLite searches once for each value of an IN, the whole has no order.
@@ -283,33 +296,27 @@ fn search(layout: &Layout, terms: &[Term], order: &[OrderTerm], sorted: &Sorted)
         .iter()
         .any(|&query| terms[query].can_take_all)
     {
-        draft.steps.order = ranking(layout, order);
+        draft.recipe.order = ranking(layout, order);
     }
-    let limited = !sorted.ks.is_empty();
     let cost = SEARCH * (1.0 + 0.5 / (1 + helpful) as f64);
-    match (limited, draft.steps.no_cut) {
-        // `k` would count rows that SQLite then drops: any plan where those terms come later is as good.
-        (true, true) => draft.priced(NEVER, i64::MAX),
-        (true, false) => draft.priced(cost, 10),
-        (false, _) => draft.priced(cost, 1000),
-    }
+    draft.priced(cost, if limited { 10 } else { 1000 })
 }
 
 fn by_rowid(layout: &Layout, terms: &[Term], order: &[OrderTerm]) -> Chosen {
     let usable = || terms.iter().enumerate().filter(|(_, term)| term.usable);
-    let on_rowid = |term: &Term, operator: Op| {
-        let about = !matches!(operator, Op::Limit | Op::Offset) && term.column == -1;
-        about && term.operator == operator
+    let on_rowid = |term: &Term, operator: Operator| {
+        term.operator == Op::Compare(operator) && term.column == -1
     };
     let compare = |operator| {
         Input::Filter(Filter {
             subject: Subject::Rowid,
             test: Test::Compare(operator),
-            collation: Collation::Binary,
+            collation: String::new(),
+            is_constant: true,
         })
     };
     // SQLite goes through the values of an IN itself.
-    if let Some((n, _)) = usable().find(|(_, term)| on_rowid(term, Op::Eq)) {
+    if let Some((n, _)) = usable().find(|(_, term)| on_rowid(term, Operator::Eq)) {
         let mut draft = Draft::new(Access::Lookup);
         draft.take(n, compare(Operator::Eq), false, false);
         let mut chosen = draft.priced(LOOKUP, 1);
@@ -318,45 +325,42 @@ fn by_rowid(layout: &Layout, terms: &[Term], order: &[OrderTerm]) -> Chosen {
     }
     let mut draft = Draft::new(Access::Scan);
     for (n, term) in usable() {
-        let bound = [Op::Gt, Op::Ge, Op::Lt, Op::Le]
-            .into_iter()
-            .find(|operator| on_rowid(term, *operator))
-            .and_then(Op::comparison);
-        if let Some(operator) = bound {
+        let bounds = [Operator::Gt, Operator::Ge, Operator::Lt, Operator::Le];
+        if let Some(operator) = bounds.into_iter().find(|&bound| on_rowid(term, bound)) {
             draft.take(n, compare(operator), false, false);
         }
     }
     if let [only] = order
-        && layout.place(only.column) == Some(Place::Rowid)
+        && layout.role(only.column) == Some(ColumnRole::Rowid)
         && !only.descending
     {
-        draft.steps.order = Some(Order::Rowid);
+        draft.recipe.order = Some(Order::Rowid);
     }
     let share = if draft.arguments.is_empty() { 1.0 } else { 0.5 };
     draft.priced(SCAN * share, (1e6 * share) as i64)
 }
 
-/// The term as one that the cursor applies, if it can.
+/// The term as one that can be applied before ranking, if it can.
 fn filter(layout: &Layout, term: &Term) -> Option<Filter> {
-    let operator = term.operator.comparison()?;
-    let test = match operator {
-        Operator::Eq if term.can_take_all => Test::In,
-        _ => Test::Compare(operator),
+    let Op::Compare(operator) = term.operator else {
+        return None;
     };
-    let one_sided = !matches!(operator, Operator::Eq | Operator::Ne);
-    let (subject, collation) = match layout.place(term.column)? {
-        Place::Rowid => (Subject::Rowid, Collation::Binary),
-        Place::Column(n) if !layout.indexed[n] => {
-            (Subject::Column(n), Collation::parse(&term.collation)?)
-        }
-        Place::Hidden(Hidden::Distance) if one_sided => (Subject::Distance, Collation::Binary),
-        Place::Hidden(Hidden::Score) if one_sided => (Subject::Score, Collation::Binary),
-        Place::Column(_) | Place::Hidden(_) => return None,
+    let (subject, collation) = match layout.role(term.column)? {
+        ColumnRole::Rowid => (Subject::Rowid, ""),
+        ColumnRole::OfUser(n) if !layout.indexed[n] => (Subject::Column(n), &*term.collation),
+        ColumnRole::Hidden(Hidden::Distance) if operator.is_one_sided() => (Subject::Distance, ""),
+        ColumnRole::Hidden(Hidden::Score) if operator.is_one_sided() => (Subject::Score, ""),
+        ColumnRole::OfUser(_) | ColumnRole::Hidden(_) => return None,
     };
+    let is_binary = collation.eq_ignore_ascii_case("BINARY");
     Some(Filter {
         subject,
-        test,
-        collation,
+        test: match operator {
+            Operator::Eq if term.can_take_all => Test::In,
+            _ => Test::Compare(operator),
+        },
+        collation: if is_binary { "" } else { collation }.to_owned(),
+        is_constant: is_constant(term),
     })
 }
 
@@ -367,8 +371,8 @@ fn null(layout: &Layout, term: &Term) -> Option<(usize, bool)> {
         Op::NotNull => false,
         _ => return None,
     };
-    match layout.place(term.column)? {
-        Place::Column(n) if !layout.indexed[n] => Some((n, is_null)),
+    match layout.role(term.column)? {
+        ColumnRole::OfUser(n) if !layout.indexed[n] => Some((n, is_null)),
         _ => None,
     }
 }
@@ -376,47 +380,47 @@ fn null(layout: &Layout, term: &Term) -> Option<(usize, bool)> {
 /// The order of a search, where exactly that is asked for; ties come by rowid.
 fn ranking(layout: &Layout, order: &[OrderTerm]) -> Option<Order> {
     let (first, rest) = order.split_first()?;
-    let by_rowid = |t: &OrderTerm| layout.place(t.column) == Some(Place::Rowid) && !t.descending;
+    let by_rowid =
+        |t: &OrderTerm| layout.role(t.column) == Some(ColumnRole::Rowid) && !t.descending;
     if rest.len() > 1 || !rest.iter().all(by_rowid) {
         return None;
     }
-    match (layout.place(first.column)?, first.descending) {
-        (Place::Hidden(Hidden::Distance), false) => Some(Order::Distance),
-        (Place::Hidden(Hidden::Score), true) => Some(Order::Score),
+    match (layout.role(first.column)?, first.descending) {
+        (ColumnRole::Hidden(Hidden::Distance), false) => Some(Order::Distance),
+        (ColumnRole::Hidden(Hidden::Score), true) => Some(Order::Score),
         _ => None,
     }
 }
 
 /// A plan in the making: inputs and arguments go together.
 struct Draft {
-    steps: Steps,
+    recipe: Recipe,
     arguments: Vec<Argument>,
 }
 
 impl Draft {
     fn new(access: Access) -> Self {
         Draft {
-            steps: Steps {
+            recipe: Recipe {
                 access,
                 inputs: Vec::new(),
                 nulls: Vec::new(),
                 order: None,
-                no_cut: false,
             },
             arguments: Vec::new(),
         }
     }
 
     fn take(&mut self, term: usize, input: Input, omit: bool, all: bool) {
-        self.steps.inputs.push(input);
+        self.recipe.inputs.push(input);
         self.arguments.push(Argument { term, omit, all });
     }
 
     fn priced(self, cost: f64, rows: i64) -> Chosen {
         Chosen {
-            text: self.steps.to_string(),
-            order_consumed: self.steps.order.is_some(),
-            steps: self.steps,
+            text: self.recipe.to_string(),
+            order_consumed: self.recipe.order.is_some(),
+            recipe: self.recipe,
             arguments: self.arguments,
             cost,
             rows,

@@ -9,21 +9,22 @@
 //!
 //! A row's distance is that of its best passage. Equal distances come in the order of rowids.
 
-use super::code_store::CHUNK;
-use super::codes_cache::List;
+use super::damage::corrupt;
 use super::filter::Filters;
 use super::overlay::Overlay;
-use super::store::{Settings, Store, corrupt};
+use super::parts::Parts;
+use super::shadow::Settings;
+use super::vectors::cache::List;
+use super::vectors::chunk::CHUNK;
 use crate::error::Result;
-use crate::sql::ffi::{Output, Row};
 use crate::vector::ascending::Ascending;
 use crate::vector::storage::Rescorer;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashSet};
 use std::sync::Arc;
 
-/// Rejections by filters after which the filters are looked at for all rows at once.
-const REJECTIONS: usize = 2_000;
+/// Rejections by filters after which all rows that pass are looked for at once.
+const REJECTIONS: usize = 256;
 /// Past this share of all vectors rescored one by one, the rest is read in one go.
 const SHARE: usize = 16;
 
@@ -35,12 +36,12 @@ pub struct Found {
     /// Cosine of its best passage.
     pub score: f64,
     /// Where that passage is.
-    pub place: Place,
+    pub at: VectorAt,
 }
 
 /// Where a vector is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum VectorAt {
     /// Stored.
     Slot(i64),
     /// Among those of the overlay.
@@ -67,8 +68,8 @@ pub enum OrderBy {
 struct Ranked(f64, Found);
 
 impl Ranked {
-    fn key(&self) -> (f64, i64, Place) {
-        (self.0, self.1.row, self.1.place)
+    fn key(&self) -> (f64, i64, VectorAt) {
+        (self.0, self.1.row, self.1.at)
     }
 }
 
@@ -99,11 +100,13 @@ pub struct Search {
     heap: BinaryHeap<Reverse<Ranked>>,
     /// Coded slots that were not rescored yet; `None`: everything is in the heap.
     coded: Option<Ascending>,
-    /// The index's stamp when they were read.
-    stamp: i64,
+    /// The codes that they were read from.
+    list: Option<Arc<List>>,
     /// Rows that were given out.
     given: HashSet<i64>,
-    /// Rows that pass the filters, once all were looked at.
+    /// Whether it was tried to find the few rows that pass the filters.
+    looked_for_few: bool,
+    /// All rows that pass the filters as they were embedded, where all vectors are read.
     allowed: Option<HashSet<i64>>,
     vectors: usize,
     rescored: usize,
@@ -116,7 +119,7 @@ impl Search {
     /// # Errors
     /// A query of other dimensions; what SQLite says; damage; an interruption.
     pub fn start(
-        store: &Store<'_>,
+        parts: Parts<'_>,
         settings: &Settings,
         query: &[f32],
         filters: Filters,
@@ -125,14 +128,15 @@ impl Search {
         exact: bool,
     ) -> Result<Self> {
         let mut search = Search {
-            rescorer: Rescorer::new(store.storage(), query)?,
+            rescorer: Rescorer::new(parts.shadow.storage(), query)?,
             order,
             filters,
             overlay,
             heap: BinaryHeap::new(),
             coded: None,
-            stamp: 0,
+            list: None,
             given: HashSet::new(),
+            looked_for_few: false,
             allowed: None,
             vectors: 0,
             rescored: 0,
@@ -142,18 +146,14 @@ impl Search {
         if settings.dims.is_none() {
             return Ok(search);
         }
-        let last = store
-            .sql("SELECT max(slot) FROM {passages}")?
-            .integer_of_first()?;
-        search.vectors =
-            usize::try_from(last.unwrap_or(-1).saturating_add(1)).unwrap_or(usize::MAX);
-        if let Some(ids) = search.few_rowids() {
-            search.read_rows(store, &ids)?;
+        let slots = parts.vectors.passages.last_slot()?.unwrap_or(-1);
+        search.vectors = usize::try_from(slots.saturating_add(1)).unwrap_or(usize::MAX);
+        if search.filters.has_rowids() && search.read_those_that_pass(parts)? {
             return Ok(search);
         }
-        match store.code_list()? {
-            Some(list) if !exact => search.scan(store, &list, query)?,
-            _ => search.read_all(store, i64::MIN)?,
+        match parts.vectors.codes.list()? {
+            Some(list) if !exact => search.scan(parts, &list, query)?,
+            _ => search.read_all(parts, 0)?,
         }
         Ok(search)
     }
@@ -172,9 +172,9 @@ impl Search {
     ///
     /// # Errors
     /// What SQLite says; damage; an interruption.
-    pub fn next(&mut self, store: &Store<'_>) -> Result<Option<Found>> {
+    pub fn next(&mut self, parts: Parts<'_>) -> Result<Option<Found>> {
         loop {
-            self.rescore(store)?;
+            self.rescore(parts)?;
             let Some(Reverse(Ranked(_, found))) = self.heap.pop() else {
                 return Ok(None);
             };
@@ -191,7 +191,7 @@ impl Search {
     }
 
     /// Rescores coded slots until none that is left can be nearer than the best row in the heap.
-    fn rescore(&mut self, store: &Store<'_>) -> Result<()> {
+    fn rescore(&mut self, parts: Parts<'_>) -> Result<()> {
         loop {
             let Some(coded) = &mut self.coded else {
                 return Ok(());
@@ -212,56 +212,66 @@ impl Search {
                 return Ok(());
             }
             let slot = coded.take().unwrap_or(0) as i64;
-            self.rescore_slot(store, slot)?;
+            self.rescore_slot(parts, slot)?;
             if self.rescored > (self.vectors / SHARE).max(CHUNK) {
-                self.coded = None;
-                self.heap.clear();
-                self.rank_overlay()?;
-                self.read_all(store, i64::MIN)?;
-            } else if self.rejected > REJECTIONS && self.allowed.is_none() {
-                self.look_at_all_rows(store)?;
+                self.start_again()?;
+                self.read_all(parts, i64::MIN)?;
+            } else if self.rejected > REJECTIONS && !self.looked_for_few {
+                self.read_those_that_pass(parts)?;
             }
         }
     }
 
-    fn rescore_slot(&mut self, store: &Store<'_>, slot: i64) -> Result<()> {
-        let mut read = store.sql("SELECT row, vector FROM {passages} WHERE slot = ?1")?;
-        read.bind_output(1, &Output::Integer(slot))?;
-        if read.step()? == Row::Done {
-            // Rows may be deleted by this connection while the search is being read.
-            if store.get("stamp")? != Output::Integer(self.stamp) {
+    /// Forgets what was ranked of the stored vectors: all that may be found will be read.
+    fn start_again(&mut self) -> Result<()> {
+        self.coded = None;
+        self.heap.clear();
+        self.rank_overlay()
+    }
+
+    fn rescore_slot(&mut self, parts: Parts<'_>, slot: i64) -> Result<()> {
+        let passages = parts.vectors.passages;
+        let found = passages.at(slot, |row, stored| {
+            if self.is_settled(row) {
                 return Ok(());
             }
+            let passes = self.passes(parts, row)?;
+            let count = if passes {
+                &mut self.rescored
+            } else {
+                &mut self.rejected
+            };
+            *count += 1;
+            if count.is_multiple_of(1024) {
+                parts.shadow.host.interrupts.check()?;
+            }
+            match passes {
+                true => self.rank(row, VectorAt::Slot(slot), stored),
+                false => Ok(()),
+            }
+        })?;
+        // Rows may be deleted by this connection while the search is being read.
+        let codes = parts.vectors.codes;
+        let unchanged = |list: &Arc<List>| codes.are_still(list);
+        if found.is_none() && self.list.as_ref().map(unchanged).transpose()? == Some(true) {
             return Err(corrupt(format_args!(
                 "slot {slot} has a code but no vector"
             )));
         }
-        let row = read
-            .integer(0)
-            .ok_or_else(|| corrupt(format_args!("slot {slot} has no row")))?;
-        if self.given.contains(&row) || self.overlay.replaced.contains(&row) {
-            return Ok(());
-        }
-        if !self.passes(store, row)? {
-            self.rejected += 1;
-            if self.rejected.is_multiple_of(1024) {
-                store.host.interrupts.check()?;
-            }
-            return Ok(());
-        }
-        self.rescored += 1;
-        if self.rescored.is_multiple_of(1024) {
-            store.host.interrupts.check()?;
-        }
-        self.rank(row, Place::Slot(slot), read.blob(1)?.unwrap_or_default())
+        Ok(())
     }
 
-    fn rank(&mut self, row: i64, place: Place, stored: &[u8]) -> Result<()> {
+    /// Whether a row's stored vectors say nothing more: it was given out, or has changed.
+    fn is_settled(&self, row: i64) -> bool {
+        self.given.contains(&row) || self.overlay.replaced.contains(&row)
+    }
+
+    fn rank(&mut self, row: i64, at: VectorAt, stored: &[u8]) -> Result<()> {
         let score = self
             .rescorer
             .cosine(stored)
             .map_err(|e| corrupt(e.message()))?;
-        let found = Found { row, score, place };
+        let found = Found { row, score, at };
         let key = match self.order {
             OrderBy::Distance => found.distance(),
             OrderBy::Score => -score,
@@ -273,122 +283,74 @@ impl Search {
     fn rank_overlay(&mut self) -> Result<()> {
         let passages = std::mem::take(&mut self.overlay.passages);
         for (n, fresh) in passages.iter().enumerate() {
-            self.rank(fresh.row, Place::Fresh(n), &fresh.stored)?;
+            self.rank(fresh.row, VectorAt::Fresh(n), &fresh.stored)?;
         }
         self.overlay.passages = passages;
         Ok(())
     }
 
-    fn passes(&self, store: &Store<'_>, row: i64) -> Result<bool> {
+    fn passes(&self, parts: Parts<'_>, row: i64) -> Result<bool> {
         if self.filters.is_empty() || self.overlay.passing.contains(&row) {
             return Ok(true);
         }
-        if let Some(allowed) = &self.allowed {
-            return Ok(allowed.contains(&row));
+        match &self.allowed {
+            Some(allowed) => Ok(allowed.contains(&row)),
+            None => self.filters.takes_row(parts.shadow, row),
         }
-        if !self.filters.takes_rowid(row) {
+    }
+
+    /// Finds the rows that pass the filters; where they are few, their vectors are read, and whether
+    /// that is so is said.
+    fn read_those_that_pass(&mut self, parts: Parts<'_>) -> Result<bool> {
+        self.looked_for_few = true;
+        let most = self.vectors / SHARE;
+        let Some(mut rows) = self.filters.candidates(parts.shadow, most)? else {
             return Ok(false);
-        }
-        if !self.filters.has_columns() {
-            return Ok(true);
-        }
-        let indexed = store.row(row)?;
-        Ok(indexed.is_some_and(|indexed| self.filters.takes_others(&indexed.others)))
-    }
-
-    /// Looks at the filters of all rows; if few pass, their vectors are read at once.
-    fn look_at_all_rows(&mut self, store: &Store<'_>) -> Result<()> {
-        let mut allowed = self.overlay.passing.clone();
-        let mut read = store.sql("SELECT * FROM {rows}")?;
-        let mut rows = 0usize;
-        while read.step()? == Row::Ready {
-            rows += 1;
-            if rows.is_multiple_of(4096) {
-                store.host.interrupts.check()?;
-            }
-            let Some(id) = read.integer(0) else { continue };
-            if !self.filters.takes_rowid(id) {
-                continue;
-            }
-            let others = (3..read.columns()).map(|n| read.column(n));
-            if !self.filters.has_columns()
-                || self
-                    .filters
-                    .takes_others(&others.collect::<Result<Vec<_>>>()?)
-            {
-                allowed.insert(id);
-            }
-        }
-        drop(read);
-        if allowed.len() < self.vectors / SHARE && self.coded.is_some() {
-            self.coded = None;
-            self.heap.clear();
-            self.rank_overlay()?;
-            let ids: Vec<i64> = allowed.iter().copied().collect();
-            self.read_rows(store, &ids)?;
-        }
-        self.allowed = Some(allowed);
-        Ok(())
-    }
-
-    /// The rows that the filters name, where reading them beats looking at codes.
-    fn few_rowids(&self) -> Option<Vec<i64>> {
-        let ids = self.filters.rowids()?;
-        (ids.len() <= self.vectors / SHARE).then_some(ids)
-    }
-
-    fn read_rows(&mut self, store: &Store<'_>, ids: &[i64]) -> Result<()> {
-        for (n, &row) in ids.iter().enumerate() {
+        };
+        // Changed rows whose vectors are as they were.
+        let known: HashSet<i64> = rows.iter().copied().collect();
+        rows.extend(self.overlay.passing.difference(&known));
+        self.start_again()?;
+        for (n, &row) in rows.iter().enumerate() {
             if n % 1024 == 0 {
-                store.host.interrupts.check()?;
+                parts.shadow.host.interrupts.check()?;
             }
-            let skip = self.given.contains(&row) || self.overlay.replaced.contains(&row);
-            if skip || !self.passes(store, row)? {
+            if self.is_settled(row) {
                 continue;
             }
-            let mut read = store.sql("SELECT slot, vector FROM {passages} WHERE row = ?1")?;
-            read.bind_output(1, &Output::Integer(row))?;
-            while read.step()? == Row::Ready {
-                let slot = read
-                    .integer(0)
-                    .ok_or_else(|| corrupt("a slot without a number"))?;
-                self.rank(row, Place::Slot(slot), read.blob(1)?.unwrap_or_default())?;
-            }
+            parts.vectors.passages.each_of_row(row, |slot, stored| {
+                self.rank(row, VectorAt::Slot(slot), stored)
+            })?;
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn scan(&mut self, store: &Store<'_>, list: &Arc<List>, query: &[f32]) -> Result<()> {
+    fn scan(&mut self, parts: Parts<'_>, list: &Arc<List>, query: &[f32]) -> Result<()> {
         let query = list.coder.query(query)?;
-        let bounds = store.scan_codes(list, &query)?;
+        let bounds = parts.vectors.codes.scan(list, &query)?;
         let tail = bounds.len() as i64;
         self.coded = Some(Ascending::new(bounds));
-        self.stamp = list.stamp;
-        self.read_all(store, tail)
+        self.list = Some(Arc::clone(list));
+        self.read_all(parts, tail)
     }
 
     /// Ranks all vectors from a slot on.
-    fn read_all(&mut self, store: &Store<'_>, from: i64) -> Result<()> {
-        let worthwhile = from == i64::MIN && self.filters.has_columns() && self.allowed.is_none();
-        if worthwhile {
-            self.look_at_all_rows(store)?;
-        }
-        let mut read = store.sql("SELECT slot, row, vector FROM {passages} WHERE slot >= ?1")?;
-        read.bind_output(1, &Output::Integer(from))?;
-        let mut count = 0usize;
-        while read.step()? == Row::Ready {
-            count += 1;
-            if count.is_multiple_of(4096) {
-                store.host.interrupts.check()?;
+    fn read_all(&mut self, parts: Parts<'_>, from: i64) -> Result<()> {
+        let everything = from <= 0;
+        if everything && !self.filters.is_empty() {
+            // Where few rows pass, the others' vectors need not be read.
+            if !self.looked_for_few && self.read_those_that_pass(parts)? {
+                return Ok(());
             }
-            let (Some(slot), Some(row)) = (read.integer(0), read.integer(1)) else {
-                return Err(corrupt("a vector without slot or row"));
-            };
-            let skip = self.given.contains(&row) || self.overlay.replaced.contains(&row);
-            if !skip && self.passes(store, row)? {
-                self.rank(row, Place::Slot(slot), read.blob(2)?.unwrap_or_default())?;
-            }
+            let all = self.filters.candidates(parts.shadow, usize::MAX)?;
+            self.allowed = Some(all.unwrap_or_default().into_iter().collect());
         }
-        Ok(())
+        let passages = parts.vectors.passages;
+        passages.each_between(from, i64::MAX, |slot, row, stored| {
+            match !self.is_settled(row) && self.passes(parts, row)? {
+                true => self.rank(row, VectorAt::Slot(slot), stored),
+                false => Ok(()),
+            }
+        })
     }
 }

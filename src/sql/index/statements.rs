@@ -2,12 +2,12 @@
 //! costs more than running.
 
 use crate::error::Result;
-use crate::sql::ffi::{Host, Output, Row, Statement};
+use crate::sql::ffi::{Host, Row, Statement, Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
-/// The statements, by what they are asked for by; those in use are not among them.
+/// The statements, by the names that they are asked for by. A statement is taken out while it is used.
 #[derive(Default)]
 pub struct Statements(RefCell<HashMap<String, Statement<'static>>>);
 
@@ -19,8 +19,8 @@ pub struct Kept<'s> {
 }
 
 impl Statements {
-    /// The statement of this name, in use by nobody else; `text` makes its SQL where it must be
-    /// prepared. Used twice at once it is prepared twice.
+    /// The statement of this name; `text` makes its SQL where the statement must be prepared, which is
+    /// also so while somebody else uses the one that is kept.
     ///
     /// # Errors
     /// What SQLite says of the text.
@@ -53,9 +53,9 @@ impl Kept<'_> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn with(mut self, values: &[Output]) -> Result<Self> {
+    pub fn with(mut self, values: &[Value]) -> Result<Self> {
         for (n, value) in values.iter().enumerate() {
-            self.bind_output(n + 1, value)?;
+            self.bind(n + 1, value)?;
         }
         Ok(self)
     }
@@ -73,7 +73,7 @@ impl Kept<'_> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn first(mut self) -> Result<Option<Vec<Output>>> {
+    pub fn first(mut self) -> Result<Option<Vec<Value>>> {
         if self.step()? == Row::Done {
             return Ok(None);
         }
@@ -84,8 +84,19 @@ impl Kept<'_> {
     ///
     /// # Errors
     /// Out of memory.
-    pub fn row(&self) -> Result<Vec<Output>> {
+    pub fn row(&self) -> Result<Vec<Value>> {
         (0..self.columns()).map(|n| self.column(n)).collect()
+    }
+
+    /// Column `n` of the present row, where it is a text; invalid UTF-8 is replaced.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn text(&self, n: usize) -> Result<Option<String>> {
+        let value = self.column(n)?;
+        Ok(value
+            .as_text()
+            .map(|text| String::from_utf8_lossy(text).into_owned()))
     }
 
     /// The first column of the first row, where it is an integer.

@@ -3,70 +3,41 @@
 //! Connecting looks at the declaration only, so it works whatever is missing or damaged; what is
 //! wrong is said by the first query, and DROP, RENAME and `rebuild` work.
 
+use super::connected::Connected;
+use super::content::triggers;
 use super::cursor::Cursor;
-use super::declare::{self, Place};
-use super::names::{Names, SHADOWS, quoted};
+use super::declare::{self, ColumnRole};
+use super::handle::Index;
+use super::names::{Names, PROTECTED};
+use super::parts::Parts;
 use super::plan::{Layout, Op, OrderTerm, Plan, Term, plan};
-use super::statements::Statements;
-use super::store::{Index, Store};
-use crate::error::{Error, Kind, Result};
-use crate::sql::ffi::{Host, IndexInfo, NewTable, Output, StoredTable, Write};
-use std::cell::Cell;
+use super::{check, commands, ordinary, write};
+use crate::error::{Error, Result};
+use crate::sql::ffi::{Host, IndexInfo, NewTable, StoredTable, Write};
+use crate::sql::lexer::quote_name;
 
-/// A connected index.
-pub struct Table {
-    index: Index,
-    layout: Layout,
+/// An index as its CREATE VIRTUAL TABLE says.
+///
+/// # Errors
+/// Of the declaration.
+pub fn declared(schema: &str, name: &str, arguments: &[&str]) -> Result<Index> {
+    let names = Names {
+        schema: schema.to_owned(),
+        index: name.to_owned(),
+    };
+    Ok(Index::new(names, declare::parse(name, arguments)?))
 }
 
-impl Table {
-    fn new(new: &NewTable<'_>) -> Result<(Self, String)> {
-        let index = Index::declared(new.schema, new.name, &new.arguments)?;
-        let columns = index.spec.create_table(new.name);
-        let layout = Layout::of(&index.spec);
-        Ok((Table { index, layout }, columns))
-    }
-
-    /// The index, in use by a statement of this connection.
-    pub fn store<'a>(&'a self, host: &'a Host<'a>) -> Store<'a> {
-        Store {
-            host,
-            index: &self.index,
-        }
-    }
-
-    /// Says in errors which index they are about.
-    pub fn name<T>(&self, outcome: Result<T>) -> Result<T> {
-        outcome.map_err(|e| match e.kind() {
-            Kind::Interrupted => e,
-            // SQLite's own words, which tests and people know.
-            Kind::Host(rc) if rc & 0xff == 19 => e,
-            _ => e.at(&self.index.names.index),
-        })
-    }
+fn connected(new: &NewTable<'_>) -> Result<(Connected, String)> {
+    let index = declared(new.schema, new.name, &new.arguments)?;
+    let columns = index.spec.create_table(new.name);
+    let layout = Layout::of(&index.spec);
+    Ok((Connected { index, layout }, columns))
 }
 
-impl Index {
-    /// An index as its CREATE VIRTUAL TABLE says.
-    ///
-    /// # Errors
-    /// Of the declaration.
-    pub fn declared(schema: &str, name: &str, arguments: &[&str]) -> Result<Self> {
-        Ok(Index {
-            names: Names {
-                schema: schema.to_owned(),
-                index: name.to_owned(),
-            },
-            spec: declare::parse(name, arguments)?,
-            statements: Statements::default(),
-            is_reading: Cell::new(false),
-        })
-    }
-}
-
-impl StoredTable for Table {
+impl StoredTable for Connected {
     const NAME: &'static str = "bge";
-    const SHADOWS: &'static [&'static str] = SHADOWS;
+    const SHADOWS: &'static [&'static str] = &PROTECTED;
     type Cursor = Cursor;
 
     fn create(host: &Host<'_>, new: &NewTable<'_>) -> Result<(Self, String)> {
@@ -75,40 +46,27 @@ impl StoredTable for Table {
                 "an index cannot be temporary: make it in the schema of its content",
             ));
         }
-        let (table, columns) = Self::new(new)?;
-        let store = table.store(host);
-        store.create_tables()?;
-        store.declare_content()?;
+        let (table, columns) = connected(new)?;
+        let parts = Parts::new(host, &table.index);
+        parts.shadow.create_tables()?;
+        parts.content.declare()?;
         Ok((table, columns))
     }
 
     fn connect(_: &Host<'_>, new: &NewTable<'_>) -> Result<(Self, String)> {
-        Self::new(new)
+        connected(new)
     }
 
     fn destroy(&self, host: &Host<'_>) -> Result<()> {
-        let store = self.store(host);
-        store.drop_triggers()?;
-        store.drop_tables()
+        self.answer(host, |parts| {
+            triggers::drop_all(parts.shadow)?;
+            let present = ordinary::present(parts.shadow)?;
+            parts.shadow.drop_tables(&present)
+        })
     }
 
     fn plan(&self, info: &mut IndexInfo<'_>) -> Result<bool> {
-        let mut terms = Vec::new();
-        for (n, term) in info.terms().into_iter().enumerate() {
-            let operator = Op::from_code(term.operator);
-            let about_a_column = !matches!(operator, Op::Limit | Op::Offset);
-            let of_user = matches!(self.index.spec.place(term.column), Some(Place::Column(_)));
-            terms.push(Term {
-                column: term.column,
-                operator,
-                usable: term.usable,
-                can_take_all: operator == Op::Eq && info.can_take_all(n),
-                collation: match about_a_column && of_user {
-                    true => info.collation(n),
-                    false => "BINARY".to_owned(),
-                },
-            });
-        }
+        let terms = self.terms(info);
         let order = info.order().into_iter();
         let order: Vec<OrderTerm> = order
             .map(|(column, descending)| OrderTerm { column, descending })
@@ -129,65 +87,85 @@ impl StoredTable for Table {
     }
 
     fn write(&self, host: &Host<'_>, write: Write<'_>) -> Result<i64> {
-        self.name(self.store(host).write(write))
+        self.answer(host, |parts| {
+            if let Write::Insert(_, columns) = &write {
+                let command = columns.get(self.index.spec.query_column());
+                if !command.is_null() {
+                    // What is returned becomes last_insert_rowid().
+                    let last = host.db.last_insert_rowid();
+                    ordinary::verify(parts.shadow)?;
+                    commands::run(parts, &command.to_value()?)?;
+                    return Ok(last);
+                }
+            }
+            ordinary::verify_once(parts.shadow)?;
+            write::write(parts, write)
+        })
     }
 
     fn rename(&self, host: &Host<'_>, to: &str) -> Result<()> {
         self.index.spec.check_index_name(to)?;
-        let store = self.store(host);
-        let content = store.read_triggers()?;
-        // The triggers name the log: at no moment may they name one that is not there.
-        store.drop_triggers()?;
-        let renamed = Index {
-            names: Names {
-                index: to.to_owned(),
-                ..self.index.names.clone()
-            },
-            spec: self.index.spec.clone(),
-            statements: Statements::default(),
-            is_reading: Cell::new(false),
-        };
-        self.index.statements.clear();
-        for suffix in SHADOWS.iter().chain(&["log"]) {
-            if store.has_table(suffix)? {
-                let (old, new) = (&self.index.names, &renamed.names);
-                let new = quoted(&new.bare(suffix));
-                host.db.execute(&format!(
-                    "ALTER TABLE {} RENAME TO {new}",
-                    old.table(suffix)
-                ))?;
-            }
-        }
-        self.index.statements.clear();
-        if let Some(content) = content {
-            let renamed = Store {
-                host,
-                index: &renamed,
-            };
-            renamed.create_triggers(&content)?;
-        }
-        Ok(())
+        self.answer(host, |parts| rename(parts, to))
     }
 
     fn integrity(&self, host: &Host<'_>, quick: bool) -> Result<Option<String>> {
         if quick {
             return Ok(None);
         }
-        self.name(self.store(host).integrity_check().map(|()| None))
+        self.answer(host, |parts| {
+            ordinary::verify(parts.shadow)?;
+            check::integrity_check(parts).map(|()| None)
+        })
     }
 }
 
-impl Store<'_> {
-    /// Whether a shadow table is there.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn has_table(&self, suffix: &str) -> Result<bool> {
-        let list = self.index.names.schema_table();
-        let mut find = self.plain_sql(&format!(
-            "SELECT 1 FROM {list} WHERE type = 'table' AND name = ?1"
-        ))?;
-        find.bind_output(1, &Output::Text(self.index.names.bare(suffix)))?;
-        Ok(find.integer_of_first()?.is_some())
+impl Connected {
+    fn terms(&self, info: &mut IndexInfo<'_>) -> Vec<Term> {
+        let mut terms = Vec::new();
+        for (n, term) in info.terms().into_iter().enumerate() {
+            let operator = Op::from_code(term.operator);
+            let role = self.index.spec.role(term.column);
+            let of_user = operator != Op::Limit && matches!(role, Some(ColumnRole::OfUser(_)));
+            terms.push(Term {
+                column: term.column,
+                operator,
+                usable: term.usable,
+                can_take_all: operator.is_equality() && info.can_take_all(n),
+                collation: match of_user {
+                    true => info.collation(n),
+                    false => "BINARY".to_owned(),
+                },
+                is_literal: operator != Op::Limit && info.rhs_is_literal(n),
+            });
+        }
+        terms
     }
+}
+
+/// Gives the shadow tables and triggers the names that go with another name of the index.
+fn rename(parts: Parts<'_>, to: &str) -> Result<()> {
+    let shadow = parts.shadow;
+    let content = triggers::read(shadow)?;
+    // The triggers name the log: at no moment may they name one that is not there.
+    triggers::drop_all(shadow)?;
+    let names = Names {
+        index: to.to_owned(),
+        ..shadow.names().clone()
+    };
+    let present = ordinary::present(shadow)?;
+    shadow.index.statements.clear();
+    for suffix in present {
+        let (old, new) = (
+            shadow.names().table(suffix),
+            quote_name(&names.bare(suffix)),
+        );
+        let rename = format!("ALTER TABLE {old} RENAME TO {new}");
+        shadow.host.db.execute(&rename)?;
+    }
+    shadow.index.statements.clear();
+    if let Some(content) = content {
+        let renamed = Index::new(names, shadow.spec().clone());
+        triggers::create(Parts::new(shadow.host, &renamed).shadow, &content)?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! What a row says: its text columns joined, and the hash that tells whether it has changed.
 
 use crate::engine::check_text_size;
-use crate::sql::ffi::Output;
+use crate::sql::ffi::Value;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// What of a row is embedded.
@@ -35,23 +35,22 @@ impl Text {
 }
 
 /// Joins text columns with newlines, NULL left out. A number counts as its text.
-pub fn join<'v>(columns: impl Iterator<Item = (&'v str, &'v Output)>) -> Joined {
+pub fn join<'v>(columns: impl Iterator<Item = (&'v str, &'v Value)>) -> Joined {
     let mut joined: Option<String> = None;
     let mut title = None;
     for (name, value) in columns {
         let part = match value {
-            Output::Null => continue,
-            Output::Text(text) | Output::Json(text) => std::borrow::Cow::Borrowed(text.as_str()),
-            Output::RawText(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => text.into(),
+            Value::Null => continue,
+            Value::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => std::borrow::Cow::Borrowed(text),
                 Err(e) => {
                     let at = e.valid_up_to();
                     return Joined::Problem(format!("column {name} is not UTF-8 at byte {at}"));
                 }
             },
-            Output::Integer(n) => n.to_string().into(),
-            Output::Real(x) => super::compare::real_text(*x).into(),
-            Output::Blob(_) => return Joined::Problem(format!("column {name} is a BLOB")),
+            Value::Integer(n) => n.to_string().into(),
+            Value::Real(x) => super::affinity::real_text(*x).into(),
+            Value::Blob(_) => return Joined::Problem(format!("column {name} is a BLOB")),
         };
         match &mut joined {
             None => joined = Some(part.into_owned()),

@@ -1,9 +1,8 @@
 //! Steps that are committed one by one, or are part of what the user has begun.
 
-use super::code_store::fresh_stamp;
-use super::store::Store;
+use super::shadow::Shadow;
 use crate::error::{Error, Kind, Result};
-use crate::sql::ffi::{Output, Transaction};
+use crate::sql::ffi::Transaction;
 use std::time::{Duration, Instant};
 
 /// How long a lock is waited for, beyond the host's own busy timeout.
@@ -11,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steps {
+pub enum Committer {
     /// We do, after each step.
     Ours,
     /// The user's transaction, or the statement that is writing: no BEGIN or COMMIT of ours; a savepoint
@@ -26,13 +25,13 @@ pub enum Steps {
 ///
 /// # Errors
 /// A statement of this connection holds a snapshot: nothing could be committed beside it.
-pub fn steps(store: &Store<'_>) -> Result<Steps> {
-    let db = &store.host.db;
+pub fn committer(shadow: Shadow<'_>) -> Result<Committer> {
+    let db = &shadow.host.db;
     if !db.is_autocommit() || db.is_writing() {
-        return Ok(Steps::Users);
+        return Ok(Committer::Users);
     }
-    if db.transaction(&store.index.names.schema)? == Transaction::None {
-        return Ok(Steps::Ours);
+    if db.transaction(&shadow.names().schema)? == Transaction::None {
+        return Ok(Committer::Ours);
     }
     let open = db.reading_statement("bge_sync").unwrap_or_default();
     const BUSY: i32 = 5;
@@ -45,33 +44,33 @@ pub fn steps(store: &Store<'_>) -> Result<Steps> {
     ))
 }
 
-impl Steps {
+impl Committer {
     /// Runs one step. An error undoes it; inside a statement that writes, SQLite does that.
     ///
     /// # Errors
     /// Of the work; a lock that is not to be had.
-    pub fn step<R>(self, store: &Store<'_>, work: impl FnOnce() -> Result<R>) -> Result<R> {
-        let db = &store.host.db;
-        if self == Steps::Users {
+    pub fn step<R>(self, shadow: Shadow<'_>, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        let db = &shadow.host.db;
+        if self == Committer::Users {
             // Beside a statement that writes, SQLite opens no savepoint.
             if db.is_autocommit() || db.is_writing() {
                 return work();
             }
             db.execute("SAVEPOINT bge_step")?;
-            let open = Open(store, "ROLLBACK TO bge_step; RELEASE bge_step");
-            store.touch()?;
+            let open = Open(shadow, "ROLLBACK TO bge_step; RELEASE bge_step");
+            shadow.touch()?;
             let result = work()?;
             db.execute("RELEASE bge_step")?;
             std::mem::forget(open);
             return Ok(result);
         }
-        patiently(store, || db.execute("BEGIN"))?;
-        let open = Open(store, "ROLLBACK");
+        patiently(shadow, || db.execute("BEGIN"))?;
+        let open = Open(shadow, "ROLLBACK");
         // The first write takes the lock of our schema's file only; BEGIN IMMEDIATE would take
         // those of all attached ones.
-        patiently(store, || store.touch())?;
+        patiently(shadow, || shadow.touch())?;
         let result = work()?;
-        patiently(store, || db.execute("COMMIT"))?;
+        patiently(shadow, || db.execute("COMMIT"))?;
         std::mem::forget(open);
         Ok(result)
     }
@@ -81,40 +80,40 @@ impl Steps {
     ///
     /// # Errors
     /// BUSY.
-    pub fn claim(self, store: &Store<'_>) -> Result<()> {
+    pub fn claim(self, shadow: Shadow<'_>) -> Result<()> {
         match self {
-            Steps::Ours => Ok(()),
-            Steps::Users => store.set("stamp", Output::Integer(fresh_stamp()?)),
+            Committer::Ours => Ok(()),
+            Committer::Users => shadow.touch(),
         }
     }
 }
 
 /// A transaction or savepoint of ours, and the SQL that undoes it; undone when dropped, whatever
 /// happened.
-struct Open<'s>(&'s Store<'s>, &'static str);
+struct Open<'s>(Shadow<'s>, &'static str);
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        let Open(store, undo) = self;
-        let db = &store.host.db;
+        let Open(shadow, undo) = self;
+        let db = &shadow.host.db;
         if db.is_autocommit() || db.execute(undo).is_ok() {
             return;
         }
         // After sqlite3_interrupt nothing runs until the statement that called us has ended, ROLLBACK
         // neither. But a statement that writes and is interrupted takes its transaction back with it
         // (this one is prepared; preparing would be interrupted as well).
-        let _ = store.touch();
+        let _ = shadow.touch();
     }
 }
 
 /// Tries again for a while when somebody else has the lock.
-fn patiently(store: &Store<'_>, work: impl Fn() -> Result<()>) -> Result<()> {
+fn patiently(shadow: Shadow<'_>, work: impl Fn() -> Result<()>) -> Result<()> {
     const BUSY: i32 = 5;
     let started = Instant::now();
     loop {
         match work() {
             Err(e) if matches!(e.kind(), Kind::Host(rc) if rc & 0xff == BUSY) => {
-                store.host.interrupts.check()?;
+                shadow.host.interrupts.check()?;
                 if started.elapsed() > PATIENCE {
                     return Err(e);
                 }
@@ -122,12 +121,5 @@ fn patiently(store: &Store<'_>, work: impl Fn() -> Result<()>) -> Result<()> {
             }
             other => return other,
         }
-    }
-}
-
-impl Store<'_> {
-    fn touch(&self) -> Result<()> {
-        self.sql("UPDATE {config} SET v = v WHERE k = 'generation'")?
-            .run()
     }
 }

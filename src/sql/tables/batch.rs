@@ -5,11 +5,11 @@
 //! statement that writes is running, it is read to its end first, into a sorter of SQLite's:
 //! `INSERT INTO t SELECT ... FROM bge_batch('SELECT ... FROM t')` would read its own rows for ever.
 
-use super::model;
-use crate::engine::bulk::{Bulk, Embedded, Row};
+use crate::engine::{Bulk, Embedded, Row};
 use crate::error::{Error, Kind, Result};
 use crate::sql::arguments::required;
-use crate::sql::ffi::{self, Call, Cursor, Host, Output, Statement, TableFunction, skip_blanks};
+use crate::sql::ffi::{self, Access, Call, Cursor, Host, Statement, TableFunction, Value};
+use crate::sql::lexer::skip_blanks;
 use crate::sql::statement::Models;
 use crate::vector::blob;
 
@@ -17,10 +17,10 @@ use crate::vector::blob;
 pub struct Batch;
 
 /// The SELECT under way, and the row at hand.
-pub struct Rows {
+pub struct BatchRows {
     select: Statement<'static>,
-    bulk: Bulk<Output>,
-    row: Option<Embedded<Output>>,
+    bulk: Bulk<Value>,
+    row: Option<Embedded<Value>>,
 }
 
 /// Arguments before the parameters of the SELECT.
@@ -43,16 +43,17 @@ impl TableFunction for Batch {
     ];
     const REQUIRED: usize = 1;
     const DIRECT_ONLY: bool = true;
+    const NEEDS: Access = Access::Full;
     type Shared = Models;
-    type Cursor = Rows;
+    type Cursor = BatchRows;
 
-    fn call(call: &Call<'_>, models: &mut Models) -> Result<Rows> {
+    fn call(call: &Call<'_>, models: &mut Models) -> Result<BatchRows> {
         let sql = required(call.argument(0), 0, "a SELECT of two columns, key and text")?;
         let mut select = prepare(call, sql)?;
         bind(call, &mut select)?;
-        Ok(Rows {
+        Ok(BatchRows {
             select,
-            bulk: Bulk::new(model(call, 1, models)?, row_name),
+            bulk: Bulk::new(models.of_call(call, 1)?, row_name),
             row: None,
         })
     }
@@ -133,27 +134,27 @@ fn bind(call: &Call<'_>, select: &mut Statement<'_>) -> Result<()> {
     }
     for n in given {
         if let Some(value) = call.argument(OWN + n - 1) {
-            select.bind(n, value)?;
+            select.bind_ref(n, value)?;
         }
     }
     Ok(())
 }
 
-fn read(select: &mut Statement<'_>) -> Result<Option<Row<Output>>> {
+fn read(select: &mut Statement<'_>) -> Result<Option<Row<Value>>> {
     if select.step()? == ffi::Row::Done {
         return Ok(None);
     }
     let key = select.column(0)?;
     let text = match select.column(1)? {
-        Output::Null => None,
-        Output::RawText(bytes) => Some(utf8(bytes).map_err(|e| e.at(row_name(&key)))?),
-        Output::Blob(_) => {
+        Value::Null => None,
+        Value::Text(bytes) => Some(utf8(bytes).map_err(|e| e.at(row_name(&key)))?),
+        Value::Blob(_) => {
             let message = "the text is a BLOB, expected text; if it holds UTF-8: CAST(... AS TEXT)";
             return Err(Error::new(Kind::Mismatch, message).at(row_name(&key)));
         }
         _ => Some(select.number_as_text(1)?),
     };
-    let bytes = key.size() + text.as_ref().map_or(0, String::len);
+    let bytes = key.as_bytes().len() + text.as_ref().map_or(0, String::len);
     Ok(Some(Row { key, text, bytes }))
 }
 
@@ -168,12 +169,12 @@ fn utf8(bytes: Vec<u8>) -> Result<String> {
 }
 
 /// The row as an error message names it.
-fn row_name(key: &Output) -> String {
+fn row_name(key: &Value) -> String {
     match key {
-        Output::Null => "the row with key NULL".to_owned(),
-        Output::Integer(n) => format!("the row with key {n}"),
-        Output::Real(x) => format!("the row with key {x}"),
-        Output::RawText(text) => {
+        Value::Null => "the row with key NULL".to_owned(),
+        Value::Integer(n) => format!("the row with key {n}"),
+        Value::Real(x) => format!("the row with key {x}"),
+        Value::Text(text) => {
             let text = String::from_utf8_lossy(&text[..text.len().min(100)]);
             let beginning: String = text.chars().take(40).collect();
             format!("the row with key '{}'", beginning.escape_debug())
@@ -182,24 +183,24 @@ fn row_name(key: &Output) -> String {
     }
 }
 
-impl Cursor for Rows {
+impl Cursor for BatchRows {
     fn advance(&mut self, host: &Host<'_>) -> Result<bool> {
         let select = &mut self.select;
         self.row = self.bulk.next(&mut || read(select), host.interrupts)?;
         Ok(self.row.is_some())
     }
 
-    fn column(&self, n: usize) -> Result<Output> {
+    fn column(&self, n: usize) -> Result<Value> {
         let Some(row) = &self.row else {
-            return Ok(Output::Null);
+            return Ok(Value::Null);
         };
         Ok(match n {
             0 => row.key.clone(),
             1 => row
                 .vector
                 .as_ref()
-                .map_or(Output::Null, |v| Output::Blob(blob::from_f32(v))),
-            _ => row.text.clone().map_or(Output::Null, Output::Text),
+                .map_or(Value::Null, |v| Value::Blob(blob::from_f32(v))),
+            _ => row.text.clone().into(),
         })
     }
 }

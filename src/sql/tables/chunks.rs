@@ -1,11 +1,10 @@
 //! `bge_chunks(text [, max_tokens [, overlap [, model]]])`: passages of a text that fit the model.
 
-use super::model;
 use crate::engine::SharedEmbedder;
-use crate::engine::chunks::{Passage, Passages};
+use crate::engine::{Passage, Passages};
 use crate::error::{Error, Result};
 use crate::sql::arguments::{mismatch, position, text_of};
-use crate::sql::ffi::{Call, Cursor, Host, Output, TableFunction, Type};
+use crate::sql::ffi::{Access, Call, Cursor, Host, TableFunction, Type, Value};
 use crate::sql::statement::Models;
 use std::ops::Range;
 
@@ -13,7 +12,7 @@ use std::ops::Range;
 pub struct Chunks;
 
 /// The rest of the text, and the passage at hand. Without a text there is neither.
-pub struct Rows {
+pub struct ChunkRows {
     rest: Option<(SharedEmbedder, Passages<String>)>,
     idx: i64,
     row: Option<(Range<usize>, Passage)>,
@@ -31,10 +30,11 @@ impl TableFunction for Chunks {
     const ARGUMENTS: &'static [&'static str] = &["text", "max_tokens", "overlap", "model"];
     const REQUIRED: usize = 1;
     const DIRECT_ONLY: bool = false;
+    const NEEDS: Access = Access::ReadOnly;
     type Shared = Models;
-    type Cursor = Rows;
+    type Cursor = ChunkRows;
 
-    fn call(call: &Call<'_>, models: &mut Models) -> Result<Rows> {
+    fn call(call: &Call<'_>, models: &mut Models) -> Result<ChunkRows> {
         let text = call
             .argument(0)
             .map_or(Ok(None), |value| text_of(value, 0))?;
@@ -43,12 +43,12 @@ impl TableFunction for Chunks {
         let rest = match text {
             None => None,
             Some(text) => {
-                let model = model(call, 3, models)?;
+                let model = models.of_call(call, 3)?;
                 let passages = model.passages(text.to_owned(), max_tokens, overlap)?;
                 Some((model, passages))
             }
         };
-        Ok(Rows {
+        Ok(ChunkRows {
             rest,
             idx: -1,
             row: None,
@@ -78,7 +78,7 @@ fn tokens(call: &Call<'_>, n: usize) -> Result<Option<usize>> {
     }
 }
 
-impl Cursor for Rows {
+impl Cursor for ChunkRows {
     fn advance(&mut self, host: &Host<'_>) -> Result<bool> {
         self.row = match &mut self.rest {
             None => None,
@@ -88,16 +88,16 @@ impl Cursor for Rows {
         Ok(self.row.is_some())
     }
 
-    fn column(&self, n: usize) -> Result<Output> {
+    fn column(&self, n: usize) -> Result<Value> {
         let (Some((_, passages)), Some((range, row))) = (&self.rest, &self.row) else {
-            return Ok(Output::Null);
+            return Ok(Value::Null);
         };
         Ok(match n {
-            0 => Output::Integer(self.idx),
-            1 => Output::Integer(row.start as i64),
-            2 => Output::Integer(row.stop as i64),
-            3 => Output::Integer(row.tokens as i64),
-            _ => Output::Text(passages.text()[range.clone()].to_owned()),
+            0 => Value::Integer(self.idx),
+            1 => Value::Integer(row.start as i64),
+            2 => Value::Integer(row.stop as i64),
+            3 => Value::Integer(row.tokens as i64),
+            _ => passages.text()[range.clone()].into(),
         })
     }
 }

@@ -1,10 +1,9 @@
 //! `bge_embed_each(json_array [, model])`: the texts of a JSON array with their vectors.
 
-use super::model;
-use crate::engine::bulk::{Bulk, Embedded, Row};
+use crate::engine::{Bulk, Embedded, Row};
 use crate::error::{Error, Result};
 use crate::sql::arguments::text_of;
-use crate::sql::ffi::{Call, Cursor, Host, Output, TableFunction};
+use crate::sql::ffi::{Access, Call, Cursor, Host, TableFunction, Value};
 use crate::sql::statement::Models;
 use crate::vector::blob;
 use serde_json::Value as Json;
@@ -25,6 +24,7 @@ impl TableFunction for EmbedEach {
     const ARGUMENTS: &'static [&'static str] = &["json_array", "model"];
     const REQUIRED: usize = 1;
     const DIRECT_ONLY: bool = false;
+    const NEEDS: Access = Access::ReadOnly;
     type Shared = Models;
     type Cursor = Each;
 
@@ -36,7 +36,7 @@ impl TableFunction for EmbedEach {
         let bulk = if items.is_empty() {
             None
         } else {
-            Some(Bulk::new(model(call, 1, models)?, |idx| {
+            Some(Bulk::new(models.of_call(call, 1)?, |idx| {
                 format!("element {idx}")
             }))
         };
@@ -94,17 +94,17 @@ impl Cursor for Each {
         Ok(self.row.is_some())
     }
 
-    fn column(&self, n: usize) -> Result<Output> {
+    fn column(&self, n: usize) -> Result<Value> {
         let Some(row) = &self.row else {
-            return Ok(Output::Null);
+            return Ok(Value::Null);
         };
         Ok(match n {
-            0 => Output::Integer(row.key as i64),
-            1 => row.text.clone().map_or(Output::Null, Output::Text),
+            0 => Value::Integer(row.key as i64),
+            1 => row.text.clone().into(),
             _ => row
                 .vector
                 .as_ref()
-                .map_or(Output::Null, |v| Output::Blob(blob::from_f32(v))),
+                .map_or(Value::Null, |v| Value::Blob(blob::from_f32(v))),
         })
     }
 }

@@ -10,24 +10,13 @@ mod chunks;
 mod embed_each;
 mod models;
 
-use super::arguments::model_name_or_null;
-use super::ffi::{Call, Connection};
-use super::statement::Models;
-use crate::engine::SharedEmbedder;
+use super::ffi::{Access, Connection};
 use crate::error::Result;
 
-/// Registers every table function.
-pub fn register(db: &Connection<'_>) -> Result<()> {
-    db.define_table::<embed_each::EmbedEach>()?;
-    db.define_table::<batch::Batch>()?;
-    db.define_table::<chunks::Chunks>()?;
-    db.define_table::<models::Models>()
-}
-
-/// The model that argument `n` names; the default one where it is absent or NULL.
-fn model(call: &Call<'_>, n: usize, models: &Models) -> Result<SharedEmbedder> {
-    models.get(
-        model_name_or_null(call.argument(n), n)?,
-        call.host.interrupts,
-    )
+/// Registers the table functions that a connection may have.
+pub fn register(db: &Connection<'_>, access: Access) -> Result<()> {
+    db.define_table::<embed_each::EmbedEach>(access)?;
+    db.define_table::<batch::Batch>(access)?;
+    db.define_table::<chunks::Chunks>(access)?;
+    db.define_table::<models::Models>(access)
 }

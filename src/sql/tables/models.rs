@@ -1,16 +1,16 @@
 //! `bge_models`: what can be used, and what is in use. Loads nothing.
 
-use crate::engine::inventory::{Model, models};
+use crate::engine::{ListedModel, models};
 use crate::error::Result;
-use crate::sql::ffi::{Call, Cursor, Host, Output, TableFunction};
+use crate::sql::ffi::{Access, Call, Cursor, Host, TableFunction, Value};
 
 /// See the module.
 pub struct Models;
 
 /// The models, and the one at hand.
-pub struct Rows {
-    rest: std::vec::IntoIter<Model>,
-    row: Option<Model>,
+pub struct ModelRows {
+    rest: std::vec::IntoIter<ListedModel>,
+    row: Option<ListedModel>,
 }
 
 impl TableFunction for Models {
@@ -30,33 +30,34 @@ impl TableFunction for Models {
     const ARGUMENTS: &'static [&'static str] = &[];
     const REQUIRED: usize = 0;
     const DIRECT_ONLY: bool = false;
+    const NEEDS: Access = Access::ReadOnly;
     type Shared = ();
-    type Cursor = Rows;
+    type Cursor = ModelRows;
 
-    fn call(_: &Call<'_>, (): &mut ()) -> Result<Rows> {
-        Ok(Rows {
+    fn call(_: &Call<'_>, (): &mut ()) -> Result<ModelRows> {
+        Ok(ModelRows {
             rest: models().into_iter(),
             row: None,
         })
     }
 }
 
-impl Cursor for Rows {
+impl Cursor for ModelRows {
     fn advance(&mut self, _: &Host<'_>) -> Result<bool> {
         self.row = self.rest.next();
         Ok(self.row.is_some())
     }
 
-    fn column(&self, n: usize) -> Result<Output> {
+    fn column(&self, n: usize) -> Result<Value> {
         let Some(row) = &self.row else {
-            return Ok(Output::Null);
+            return Ok(Value::Null);
         };
-        let text = |text: Option<String>| text.map_or(Output::Null, Output::Text);
-        let number = |n: Option<u64>| n.map_or(Output::Null, |n| Output::Integer(n as i64));
+        let text = |text: Option<String>| Value::from(text);
+        let number = |n: Option<u64>| Value::from(n.map(|n| n as i64));
         Ok(match n {
-            0 => Output::Text(row.name.clone()),
-            1 => Output::Text(row.source.display().to_string()),
-            2 => Output::Integer(i64::from(row.loaded)),
+            0 => row.name.as_str().into(),
+            1 => row.source.display().to_string().into(),
+            2 => Value::Integer(i64::from(row.loaded)),
             3 => number(row.dims.map(|n| n as u64)),
             4 => number(row.max_length.map(|n| n as u64)),
             5 => text(row.pooling.map(|p| p.name().to_owned())),

@@ -5,7 +5,7 @@
 //! the versions agree to the bit. AVX-512 is left out: at AVX2 a scan is near the speed of memory.
 #![allow(unsafe_code)]
 
-use super::rotation::Rotation;
+use crate::vector::codes::rotation::Rotation;
 
 /// Room for what f32 arithmetic loses, in units of the distance.
 pub(super) const SLACK: f32 = 2e-6;
@@ -54,13 +54,17 @@ pub(super) fn estimates(scan: &Scan, codes: &[u8], out: &mut [f32]) {
     });
 }
 
-/// [`Rotation::rotate`], with the widest additions that the CPU has.
-pub(super) fn rotate(rotation: &Rotation, v: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(cpu) = x86::Avx2::detect() {
-        return cpu.rotate(rotation, v);
+impl Rotation {
+    /// Rotates `v` (`dims` elements) in place, with the widest additions that the CPU has. Every
+    /// transform has signs of its own before it: without them the second of a round would undo much of
+    /// the first.
+    pub(super) fn apply(&self, v: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(cpu) = x86::Avx2::detect() {
+            return cpu.rotate(self, v);
+        }
+        self.rotate(v);
     }
-    rotation.rotate(v);
 }
 
 /// The loops themselves, inlined into each version.

@@ -21,9 +21,9 @@
 //! rise. `|y|²` needs no place in a code: it is `1 - |c|² - 2 offset` (or less, for a zero
 //! vector, and more is on the safe side).
 
-use super::kernels::{self, SLACK, Scan};
-use super::{Coder, FIGURES, dot};
 use crate::error::{Error, Result};
+use crate::vector::codes::coder::{Coder, FIGURES, dot, unit};
+use crate::vector::codes::kernels::{self, SLACK, Scan};
 
 /// Standard errors between an estimate and its bound, unless the caller wants others: a normal
 /// distribution passes 5 of them on one side in 3 of 10 million cases.
@@ -32,6 +32,16 @@ pub const DEFAULT_Z: f32 = 5.0;
 /// A query vector, ready for scans over the codes of one [`Coder`]; threads may share it.
 #[derive(Clone, Debug)]
 pub struct Query(Scan);
+
+impl Coder {
+    /// Prepares a query, at unit length, for scans over codes of this coder.
+    ///
+    /// # Errors
+    /// A vector of other dimensions, or with a NaN or infinity.
+    pub fn query(&self, q: &[f32]) -> Result<Query> {
+        Ok(Query::new(self, &unit(q, self.dims())?))
+    }
+}
 
 impl Query {
     /// `q` is a unit vector, or zero, of the coder's dimensions.
@@ -125,8 +135,8 @@ impl Scan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rotation::SplitMix64;
     use super::*;
+    use crate::vector::codes::rotation::SplitMix64;
 
     /// Normal numbers, by Box and Muller.
     struct Normal(SplitMix64);

@@ -7,8 +7,6 @@
 //! nothing to another. Everything is f32 additions, subtractions and products in a fixed order, so
 //! every CPU gives the same bits.
 
-use super::kernels;
-
 /// Rounds of transforms. Two would do for vectors that are not made to defeat it.
 const ROUNDS: usize = 3;
 
@@ -55,13 +53,7 @@ impl Rotation {
         Rotation { dims, power, signs }
     }
 
-    /// Rotates `v` (`dims` elements) in place. Every transform has signs of its own before it:
-    /// without them the second of a round would undo much of the first.
-    pub(super) fn apply(&self, v: &mut [f32]) {
-        kernels::rotate(self, v);
-    }
-
-    /// What [`kernels::rotate`] compiles for several kinds of CPU; the bits are the same on all.
+    /// What [`Rotation::apply`] compiles for several kinds of CPU; the bits are the same on all.
     #[inline(always)]
     pub(super) fn rotate(&self, v: &mut [f32]) {
         let rest = self.dims - self.power;

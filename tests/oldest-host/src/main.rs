@@ -1,13 +1,23 @@
-//! `oldest-host EXTENSION < statements.sql`: runs statements in SQLite 3.38 with the extension
-//! loaded. Statements are separated by a line `;;`. Prints each row as a JSON array, a BLOB as
-//! `{"blob": "hex"}`, an error as `ERROR: message`.
+//! `oldest-host EXTENSION [DATABASE] < statements.sql`: runs statements in SQLite 3.38 with the
+//! extension loaded, in memory or in a file. Statements are separated by a line `;;`. Lines
+//! `;;bind :name EXPRESSION` in front of a statement bind what the expression gives. Prints each row as
+//! a JSON array, a BLOB as `{"blob": "hex"}`, an error as `ERROR: message`.
 
-use rusqlite::{types::ValueRef, Connection};
+use rusqlite::{
+    types::{Value, ValueRef},
+    Connection,
+};
 use std::io::Read;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let extension = std::env::args().nth(1).ok_or("usage: oldest-host EXTENSION < statements.sql")?;
-    let db = Connection::open_in_memory()?;
+    let mut arguments = std::env::args().skip(1);
+    let extension = arguments
+        .next()
+        .ok_or("usage: oldest-host EXTENSION [DATABASE] < statements.sql")?;
+    let db = match arguments.next() {
+        Some(file) => Connection::open(file)?,
+        None => Connection::open_in_memory()?,
+    };
     println!("SQLite {}", rusqlite::version());
     unsafe {
         db.load_extension_enable()?;
@@ -15,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut script = String::new();
     std::io::stdin().read_to_string(&mut script)?;
-    for statement in script.split("\n;;").map(str::trim).filter(|s| !s.is_empty()) {
+    for statement in script.split("\n;;\n").map(str::trim).filter(|s| !s.is_empty()) {
         if let Err(e) = run(&db, statement) {
             println!("ERROR: {e}");
         }
@@ -23,12 +33,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn run(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+fn run(db: &Connection, statement: &str) -> rusqlite::Result<()> {
+    let (mut sql, mut bound) = (statement, Vec::new());
+    while let Some(rest) = sql.strip_prefix(";;bind ") {
+        let (binding, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        let (name, expression) = binding.split_once(' ').unwrap_or((binding, "NULL"));
+        let value: Value = db.query_row(&format!("SELECT {expression}"), [], |row| row.get(0))?;
+        bound.push((name, value));
+        sql = after;
+    }
     let mut statement = db.prepare(sql)?;
+    for (name, value) in bound {
+        if let Some(index) = statement.parameter_index(name)? {
+            statement.raw_bind_parameter(index, value)?;
+        }
+    }
     let columns = statement.column_count();
-    let mut rows = statement.query([])?;
+    let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {
-        let cells: rusqlite::Result<Vec<String>> = (0..columns).map(|i| Ok(json(row.get_ref(i)?))).collect();
+        let cells: rusqlite::Result<Vec<String>> =
+            (0..columns).map(|i| Ok(json(row.get_ref(i)?))).collect();
         println!("[{}]", cells?.join(","));
     }
     Ok(())

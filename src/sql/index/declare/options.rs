@@ -1,13 +1,14 @@
 //! The options of an index: `content = 'notes'`, `storage = f16` and the like.
 
-use super::super::words::{Word, Words, is_name, shown};
-use super::{Column, Content, Spec, Storage};
-use crate::engine::find::check_name;
+use super::spec::{Column, ContentMode, Spec};
+use crate::engine::check_name;
 use crate::error::{Error, Result};
+use crate::sql::lexer::{Word, Words, is_name, shown};
+use crate::vector::storage::Storage;
 use std::ops::RangeInclusive;
 
 /// Every option, with what it takes.
-pub(super) const KNOWN: &str = "content (the name of a table or view, or ''), content_rowid (a column of it), \
+pub const KNOWN: &str = "content (the name of a table or view, or ''), content_rowid (a column of it), \
                      model (a model's name), triggers ('on' or 'off'), catchup (0 to 100000), \
                      chunk_tokens (8 to 1000000), overlap (0 or more, less than chunk_tokens), \
                      storage ('f32', 'f16' or 'int8')";
@@ -75,7 +76,7 @@ impl Options {
     /// All of it, where it fits together.
     pub(super) fn with(self, columns: Vec<Column>) -> Result<Spec> {
         let content = match self.content {
-            Some(name) if !name.is_empty() => Content::Table {
+            Some(name) if !name.is_empty() => ContentMode::External {
                 name,
                 key: self.content_rowid,
             },
@@ -89,7 +90,7 @@ impl Options {
                         "option {option} is about the content table, and there is none; add content = 'the table' or leave {option} out"
                     )));
                 }
-                other.map_or(Content::Own, |_| Content::Nothing)
+                other.map_or(ContentMode::Own, |_| ContentMode::Contentless)
             }
         };
         let most = self.chunk_tokens.unwrap_or(usize::MAX);

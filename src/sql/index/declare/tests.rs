@@ -1,6 +1,8 @@
 //! Declarations that are taken, and what is said of the others.
 
 use super::*;
+use crate::sql::index::affinity::Affinity;
+use crate::vector::storage::Storage;
 use proptest::prelude::*;
 
 fn declared(arguments: &[&str]) -> Spec {
@@ -42,7 +44,7 @@ fn the_transcript_is_read() {
                 ..text("lang")
             },
         ],
-        content: Content::Table {
+        content: ContentMode::External {
             name: "notes".into(),
             key: Some("id".into()),
         },
@@ -61,10 +63,10 @@ fn the_transcript_is_read() {
     );
     assert_eq!(spec.query_column(), 3);
     assert_eq!(spec.number_of(Hidden::Embedding), 8);
-    assert_eq!(spec.place(-1), Some(Place::Rowid));
-    assert_eq!(spec.place(2), Some(Place::Column(2)));
-    assert_eq!(spec.place(4), Some(Place::Hidden(Hidden::K)));
-    assert_eq!((spec.place(9), spec.place(-2)), (None, None));
+    assert_eq!(spec.role(-1), Some(ColumnRole::Rowid));
+    assert_eq!(spec.role(2), Some(ColumnRole::OfUser(2)));
+    assert_eq!(spec.role(4), Some(ColumnRole::Hidden(Hidden::K)));
+    assert_eq!((spec.role(9), spec.role(-2)), (None, None));
 }
 
 #[test]
@@ -82,7 +84,7 @@ fn every_option_is_read() {
     ]);
     let expected = Spec {
         columns: vec![text("a")],
-        content: Content::Table {
+        content: ContentMode::External {
             name: "my \"notes\"".into(),
             key: Some("the \"id\"".into()),
         },
@@ -95,13 +97,13 @@ fn every_option_is_read() {
     };
     assert_eq!(spec, expected);
     let content = |argument| declared(&["a", argument]).content;
-    assert_eq!(declared(&["a"]).content, Content::Own);
+    assert_eq!(declared(&["a"]).content, ContentMode::Own);
     for nothing in ["content=''", "content=\"\"", "content = []"] {
-        assert_eq!(content(nothing), Content::Nothing);
+        assert_eq!(content(nothing), ContentMode::Contentless);
     }
     for named in ["content=main.notes", "content='main.notes'"] {
         let name = "main.notes".into();
-        assert_eq!(content(named), Content::Table { name, key: None });
+        assert_eq!(content(named), ContentMode::External { name, key: None });
     }
     for (value, on) in [
         ("on", true),
@@ -327,6 +329,6 @@ proptest! {
         let single = format!("'{}'", name.replace('\'', "''"));
         let content = format!("content={single}");
         let spec = declared(&["a", &content]);
-        prop_assert_eq!(spec.content, Content::Table { name, key: None });
+        prop_assert_eq!(spec.content, ContentMode::External { name, key: None });
     }
 }

@@ -26,6 +26,7 @@ fn term(column: i32, operator: Op) -> Term {
         usable: true,
         can_take_all: false,
         collation: "BINARY".into(),
+        is_literal: true,
     }
 }
 
@@ -39,7 +40,7 @@ fn unusable(column: i32, operator: Op) -> Term {
 fn any_of(column: i32) -> Term {
     Term {
         can_take_all: true,
-        ..term(column, Op::Eq)
+        ..term(column, is(Operator::Eq))
     }
 }
 
@@ -48,6 +49,14 @@ fn collated(column: i32, operator: Op, collation: &str) -> Term {
         collation: collation.into(),
         ..term(column, operator)
     }
+}
+
+fn is(operator: Operator) -> Op {
+    Op::Compare(operator)
+}
+
+fn k() -> Term {
+    term(K, is(Operator::Eq))
 }
 
 fn matched() -> Term {
@@ -82,13 +91,16 @@ fn arguments(terms: &[Term]) -> Vec<(usize, bool, bool)> {
 #[test]
 fn a_query_makes_a_search() {
     assert_eq!(text(&[matched()]), "match");
-    assert_eq!(text(&[term(QUERY, Op::Eq)]), "match");
-    assert_eq!(text(&[term(K, Op::Eq), matched()]), "match k");
+    assert_eq!(text(&[term(QUERY, is(Operator::Eq))]), "match");
+    assert_eq!(text(&[term(K, is(Operator::Eq)), matched()]), "match k");
     assert_eq!(
-        arguments(&[term(K, Op::Eq), matched()]),
+        arguments(&[term(K, is(Operator::Eq)), matched()]),
         [(1, true, false), (0, true, false)]
     );
-    let (with_k, without) = (chosen(&[matched(), term(K, Op::Eq)]), chosen(&[matched()]));
+    let (with_k, without) = (
+        chosen(&[matched(), term(K, is(Operator::Eq))]),
+        chosen(&[matched()]),
+    );
     assert_eq!((with_k.rows, without.rows), (10, 1000));
     assert!(!with_k.unique && !with_k.order_consumed);
 }
@@ -96,15 +108,15 @@ fn a_query_makes_a_search() {
 #[test]
 fn filters_are_taken_and_checked_again() {
     let terms = [
-        term(ROWID, Op::Gt),
-        term(LANG, Op::Eq),
+        term(ROWID, is(Operator::Gt)),
+        term(LANG, is(Operator::Eq)),
         matched(),
         any_of(YEAR),
         any_of(ROWID),
-        term(DISTANCE, Op::Le),
-        term(SCORE, Op::Ge),
-        term(K, Op::Eq),
-        term(LANG, Op::Ne),
+        term(DISTANCE, is(Operator::Le)),
+        term(SCORE, is(Operator::Ge)),
+        term(K, is(Operator::Eq)),
+        term(LANG, is(Operator::Ne)),
     ];
     assert_eq!(
         text(&terms),
@@ -124,43 +136,80 @@ fn filters_are_taken_and_checked_again() {
 }
 
 #[test]
-fn collations_are_known_or_the_term_is_left() {
-    let with = |collation| text(&[matched(), collated(LANG, Op::Eq, collation)]);
+fn collations_are_named() {
+    let with = |collation| text(&[matched(), collated(LANG, is(Operator::Eq), collation)]);
     assert_eq!(with("binary"), "match col2=");
-    assert_eq!(with("NOCASE"), "match col2:nocase=");
-    assert_eq!(with("RTRIM"), "match col2:rtrim=");
-    assert_eq!(with("unicode"), "match no-cut");
+    assert_eq!(with("NOCASE"), "match col2:NOCASE=");
+    assert_eq!(with("my own: 1"), "match col2:my%20own%3a%201=");
     let many = Term {
         collation: "NOCASE".into(),
         ..any_of(LANG)
     };
-    assert_eq!(text(&[matched(), many]), "match col2:nocase-in");
+    assert_eq!(text(&[matched(), many]), "match col2:NOCASE-in");
 }
 
 #[test]
-fn what_only_sqlite_checks_forbids_to_cut() {
+fn all_that_sqlite_offers_of_a_column_is_applied() {
+    for (operator, word) in [
+        (Operator::Is, "-is"),
+        (Operator::IsNot, "-is-not"),
+        (Operator::Like, "-like"),
+        (Operator::Glob, "-glob"),
+        (Operator::Regexp, "-regexp"),
+    ] {
+        let terms = [matched(), k(), term(LANG, Op::Compare(operator))];
+        assert_eq!(text(&terms), format!("match k col2{word}"));
+        let terms = [matched(), k(), term(ROWID, Op::Compare(operator))];
+        assert_eq!(text(&terms), format!("match k rowid{word}"));
+    }
+}
+
+#[test]
+fn beside_k_a_constant_filter_is_applied_or_refused() {
     for left in [
-        term(TITLE, Op::Eq),
+        term(TITLE, is(Operator::Eq)),
         term(TITLE, Op::IsNull),
-        term(LANG, Op::Other(65)),
-        term(LANG, Op::Other(72)),
-        term(DISTANCE, Op::Ne),
-        term(SCORE, Op::Ne),
+        term(LANG, Op::Other(150)),
+        term(DISTANCE, is(Operator::Ne)),
+        term(SCORE, is(Operator::Is)),
         term(QUERY, Op::NotNull),
-        term(8, Op::Eq),
-        term(ROWID, Op::IsNull),
-        collated(LANG, Op::Lt, "mine"),
+        term(8, is(Operator::Like)),
+        any_of(TITLE),
     ] {
         let without = chosen(&[matched(), left.clone()]);
-        assert_eq!(without.text, "match no-cut", "{left:?}");
+        assert_eq!(without.text, "match", "{left:?}");
         assert!(without.cost < 1e7);
-        let with_k = chosen(&[matched(), term(K, Op::Eq), left.clone()]);
-        assert_eq!(with_k.text, "match k no-cut", "{left:?}");
-        assert_eq!(with_k.cost, 1e99);
+        let with_k = chosen(&[matched(), k(), left.clone()]);
+        assert_eq!(
+            (with_k.text.as_str(), with_k.cost),
+            ("k-uncut", 1e99),
+            "{left:?}"
+        );
     }
+}
+
+#[test]
+fn beside_k_only_the_value_tells_a_parameter_from_another_table() {
+    let of_join = |column, operator| Term {
+        is_literal: false,
+        ..term(column, Op::Compare(operator))
+    };
+    let terms = [
+        matched(),
+        k(),
+        of_join(ROWID, Operator::Eq),
+        of_join(TITLE, Operator::Eq),
+        any_of(LANG),
+    ];
+    assert_eq!(text(&terms), "match k rowid=? uncut col2-in");
+    assert_eq!(
+        arguments(&terms)[2..],
+        [(2, false, false), (3, false, false), (4, false, true)]
+    );
     // What a join checks later comes after k, as written.
-    for later in [unusable(ROWID, Op::Eq), unusable(TITLE, Op::Eq)] {
-        assert_eq!(text(&[matched(), term(K, Op::Eq), later]), "match k");
+    let equal = is(Operator::Eq);
+    for later in [unusable(ROWID, equal), unusable(TITLE, equal)] {
+        assert_eq!(text(&[matched(), k(), later]), "match k");
     }
 }
 
@@ -170,39 +219,46 @@ fn nulls_need_no_value() {
         term(LANG, Op::IsNull),
         matched(),
         term(YEAR, Op::NotNull),
-        term(YEAR, Op::Lt),
+        term(YEAR, is(Operator::Lt)),
     ];
     assert_eq!(text(&terms), "match col3< col2-null col3-not-null");
-    assert_eq!(chosen(&terms).steps.nulls, [(2, true), (3, false)]);
+    assert_eq!(chosen(&terms).recipe.nulls, [(2, true), (3, false)]);
     assert_eq!(chosen(&terms).arguments.len(), 2);
 }
 
 /// SQLite up to 3.40 repeats the arguments of a call.
 #[test]
 fn the_same_may_be_asked_twice() {
-    let k = || term(K, Op::Eq);
-    let terms = [matched(), k(), matched(), term(ROWID, Op::Eq), k()];
+    let terms = [
+        matched(),
+        k(),
+        matched(),
+        term(ROWID, is(Operator::Eq)),
+        k(),
+    ];
     assert_eq!(text(&terms), "match match k k rowid=");
 }
 
 #[test]
 fn what_cannot_be_answered_is_refused_when_it_runs() {
-    let k = || term(K, Op::Eq);
     for (terms, word) in [
         (
-            vec![matched(), term(QUERY, Op::Eq), term(K, Op::Lt)],
+            vec![
+                matched(),
+                term(QUERY, is(Operator::Eq)),
+                term(K, is(Operator::Lt)),
+            ],
             "bad-k",
         ),
         (vec![matched(), any_of(K)], "bad-k"),
-        (vec![matched(), term(K, Op::Lt)], "bad-k"),
-        (vec![term(K, Op::IsNull)], "bad-k"),
-        (vec![matched(), k(), term(K, Op::Ge)], "bad-k"),
+        (vec![matched(), term(K, is(Operator::Lt))], "bad-k"),
+        (vec![matched(), k(), term(K, is(Operator::Ge))], "bad-k"),
         (vec![k()], "k-alone"),
-        (vec![k(), term(ROWID, Op::Eq)], "k-alone"),
+        (vec![k(), term(ROWID, is(Operator::Eq))], "k-alone"),
         (vec![term(TITLE, Op::Match)], "match-column"),
         (vec![matched(), term(LANG, Op::Match)], "match-column"),
         (
-            vec![matched(), k(), term(DISTANCE, Op::Eq)],
+            vec![matched(), k(), term(DISTANCE, is(Operator::Eq))],
             "third-argument",
         ),
     ] {
@@ -218,11 +274,11 @@ fn what_cannot_be_answered_is_refused_when_it_runs() {
 fn a_query_or_k_from_a_later_table_is_impossible() {
     for late in [
         unusable(QUERY, Op::Match),
-        unusable(QUERY, Op::Eq),
-        unusable(K, Op::Eq),
-        unusable(K, Op::Lt),
+        unusable(QUERY, is(Operator::Eq)),
+        unusable(K, is(Operator::Eq)),
+        unusable(K, is(Operator::Lt)),
     ] {
-        for others in [vec![], vec![matched()], vec![term(ROWID, Op::Eq)]] {
+        for others in [vec![], vec![matched()], vec![term(ROWID, is(Operator::Eq))]] {
             let terms = [&others[..], std::slice::from_ref(&late)].concat();
             assert_eq!(plan(&layout(), &terms, &[]), Plan::Impossible, "{terms:?}");
         }
@@ -230,41 +286,43 @@ fn a_query_or_k_from_a_later_table_is_impossible() {
 }
 
 #[test]
-fn limits_are_hints_of_no_column() {
+fn limits_are_about_no_column() {
     for column in [0, LANG, QUERY, K, 77] {
-        let terms = [matched(), term(column, Op::Offset), term(column, Op::Limit)];
-        assert_eq!(text(&terms), "match limit offset");
-        assert_eq!(
-            arguments(&terms)[1..],
-            [(2, false, false), (1, false, false)]
-        );
+        assert_eq!(text(&[matched(), term(column, Op::Limit)]), "match");
         assert_eq!(text(&[term(column, Op::Limit)]), "scan");
     }
-    assert_eq!(text(&[matched(), unusable(0, Op::Limit)]), "match");
     assert_eq!(text(&[term(ROWID, Op::Limit)]), "scan");
 }
 
 #[test]
 fn without_a_query_rows_come_by_rowid() {
-    let lookup = chosen(&[term(LANG, Op::Eq), term(ROWID, Op::Eq), term(ROWID, Op::Lt)]);
+    let lookup = chosen(&[
+        term(LANG, is(Operator::Eq)),
+        term(ROWID, is(Operator::Eq)),
+        term(ROWID, is(Operator::Lt)),
+    ]);
     assert_eq!(lookup.text, "lookup rowid=");
     assert_eq!((lookup.cost, lookup.rows, lookup.unique), (10.0, 1, true));
     assert_eq!(lookup.arguments[0].term, 1);
     // SQLite goes through the values of an IN.
     assert_eq!(text(&[any_of(ROWID)]), "lookup rowid=");
     assert_eq!(arguments(&[any_of(ROWID)]), [(0, false, false)]);
-    assert_eq!(text(&[unusable(ROWID, Op::Eq)]), "scan");
+    assert_eq!(text(&[unusable(ROWID, is(Operator::Eq))]), "scan");
 
-    let range = chosen(&[term(ROWID, Op::Ge), term(LANG, Op::Eq), term(ROWID, Op::Lt)]);
+    let range = chosen(&[
+        term(ROWID, is(Operator::Ge)),
+        term(LANG, is(Operator::Eq)),
+        term(ROWID, is(Operator::Lt)),
+    ]);
     assert_eq!(range.text, "scan rowid>= rowid<");
     assert!(range.cost < 1e9 && !range.unique);
-    let all = chosen(&[term(LANG, Op::Eq), term(ROWID, Op::Ne)]);
+    let all = chosen(&[term(LANG, is(Operator::Eq)), term(ROWID, is(Operator::Ne))]);
     assert_eq!((all.text.as_str(), all.cost), ("scan", 1e9));
 }
 
 #[test]
 fn orders_are_claimed_exactly() {
-    let search = |order: &[(i32, bool)]| ordered(&[matched(), term(K, Op::Eq)], order);
+    let search = |order: &[(i32, bool)]| ordered(&[matched(), term(K, is(Operator::Eq))], order);
     for (order, word) in [
         (&[(DISTANCE, false)][..], " order=distance"),
         (&[(DISTANCE, false), (ROWID, false)], " order=distance"),
@@ -286,7 +344,7 @@ fn orders_are_claimed_exactly() {
     // One search for each value has no order.
     assert!(!ordered(&[any_of(QUERY)], &[(DISTANCE, false)]).order_consumed);
 
-    let scan = |order: &[(i32, bool)]| ordered(&[term(ROWID, Op::Gt)], order);
+    let scan = |order: &[(i32, bool)]| ordered(&[term(ROWID, is(Operator::Gt))], order);
     assert_eq!(scan(&[(ROWID, false)]).text, "scan rowid> order=rowid");
     assert!(scan(&[(ROWID, false)]).order_consumed);
     for order in [
@@ -302,30 +360,35 @@ fn orders_are_claimed_exactly() {
 fn a_search_is_never_cheap() {
     let cost = |terms: &[Term]| chosen(&[&[matched()], terms].concat()).cost;
     let bare = cost(&[]);
-    assert!(bare > cost(&[term(LANG, Op::Eq)]));
-    assert!(cost(&[term(LANG, Op::Eq)]) > cost(&[term(LANG, Op::Eq), any_of(ROWID)]));
-    assert_eq!(cost(&[term(ROWID, Op::Eq)]), bare);
-    let many = vec![term(LANG, Op::Eq); 100];
+    assert!(bare > cost(&[term(LANG, is(Operator::Eq))]));
+    assert!(
+        cost(&[term(LANG, is(Operator::Eq))])
+            > cost(&[term(LANG, is(Operator::Eq)), any_of(ROWID)])
+    );
+    assert_eq!(cost(&[term(ROWID, is(Operator::Eq))]), bare);
+    let many = vec![term(LANG, is(Operator::Eq)); 100];
     assert!(cost(&many) >= 1e6);
 }
 
 #[test]
 fn operators_have_sqlites_numbers() {
     for (code, op) in [
-        (2, Op::Eq),
-        (4, Op::Gt),
-        (8, Op::Le),
-        (16, Op::Lt),
-        (32, Op::Ge),
+        (2, is(Operator::Eq)),
+        (4, is(Operator::Gt)),
+        (8, is(Operator::Le)),
+        (16, is(Operator::Lt)),
+        (32, is(Operator::Ge)),
         (64, Op::Match),
-        (65, Op::Other(65)),
-        (68, Op::Ne),
-        (69, Op::Other(69)),
+        (65, is(Operator::Like)),
+        (66, is(Operator::Glob)),
+        (67, is(Operator::Regexp)),
+        (68, is(Operator::Ne)),
+        (69, is(Operator::IsNot)),
         (70, Op::NotNull),
         (71, Op::IsNull),
-        (72, Op::Other(72)),
+        (72, is(Operator::Is)),
         (73, Op::Limit),
-        (74, Op::Offset),
+        (74, Op::Limit),
         (150, Op::Other(150)),
     ] {
         assert_eq!(Op::from_code(code), op);
@@ -342,13 +405,13 @@ fn other_texts_are_no_plans() {
         "match col=",
         "match colx=",
         "match rowid==",
-        "match rowid:unicode=",
+        "match col1:%zz=",
         "match order=lang",
         "match col1-not",
         "twice?",
         "match  k",
     ] {
-        assert!(text.parse::<Steps>().is_err(), "{text:?}");
+        assert!(text.parse::<Recipe>().is_err(), "{text:?}");
     }
 }
 
@@ -363,21 +426,30 @@ fn any_term() -> impl Strategy<Value = Term> {
         65u8..76,
         Just(150)
     ];
-    let collation = prop_oneof![Just("BINARY"), Just("nocase"), Just("RTRIM"), Just("mine")];
+    let collation = prop_oneof![
+        Just("BINARY"),
+        Just("nocase"),
+        Just("RTRIM"),
+        Just("my own-1")
+    ];
     (
         -2i32..12,
         code,
         prop::bool::weighted(0.9),
         any::<bool>(),
         collation,
+        any::<bool>(),
     )
-        .prop_map(|(column, code, usable, can_take_all, collation)| Term {
-            column,
-            operator: Op::from_code(code),
-            usable,
-            can_take_all: can_take_all && code == 2,
-            collation: collation.into(),
-        })
+        .prop_map(
+            |(column, code, usable, can_take_all, collation, is_literal)| Term {
+                column,
+                operator: Op::from_code(code),
+                usable,
+                can_take_all: can_take_all && code == 2,
+                collation: collation.into(),
+                is_literal,
+            },
+        )
 }
 
 proptest! {
@@ -398,20 +470,20 @@ proptest! {
             .map(|(column, descending)| OrderTerm { column, descending })
             .collect();
         if let Plan::Possible(chosen) = plan(&layout(), &terms, &order) {
-            prop_assert_eq!(&chosen.text.parse::<Steps>().unwrap(), &chosen.steps);
-            prop_assert_eq!(chosen.arguments.len(), chosen.steps.inputs.len());
-            prop_assert_eq!(chosen.order_consumed, chosen.steps.order.is_some());
+            prop_assert_eq!(&chosen.text.parse::<Recipe>().unwrap(), &chosen.recipe);
+            prop_assert_eq!(chosen.arguments.len(), chosen.recipe.inputs.len());
+            prop_assert_eq!(chosen.order_consumed, chosen.recipe.order.is_some());
             let mut taken: Vec<usize> = chosen.arguments.iter().map(|a| a.term).collect();
             taken.sort_unstable();
             taken.dedup();
             prop_assert_eq!(taken.len(), chosen.arguments.len());
-            for (argument, input) in chosen.arguments.iter().zip(&chosen.steps.inputs) {
+            for (argument, input) in chosen.arguments.iter().zip(&chosen.recipe.inputs) {
                 let term = &terms[argument.term];
                 prop_assert!(term.usable);
                 prop_assert!(!argument.all || term.can_take_all);
                 prop_assert_eq!(argument.omit, matches!(input, Input::Query | Input::K));
             }
-            if chosen.steps.access == Access::Search {
+            if chosen.recipe.access == Access::Search {
                 prop_assert!(chosen.cost >= 1e6);
             }
         }

@@ -1,0 +1,393 @@
+//! One loaded model: tokenizer, queue and cache behind "text in, vector out".
+
+use crate::engine::embedding::batch::{self, CPU_BATCH_TOKENS};
+use crate::engine::embedding::queue::Queue;
+use crate::engine::embedding::vector_cache::VectorCache;
+use crate::engine::inference::assignment::Nodes;
+use crate::engine::inference::cuda_memory::cuda_memory;
+use crate::engine::inference::prepare;
+use crate::engine::inference::runner::SharedVector;
+use crate::engine::inference::runtime::SettingUp;
+use crate::engine::inference::session::Session;
+use crate::engine::models::config::ModelConfig;
+use crate::engine::models::device::{self, Device};
+use crate::engine::models::files::ModelFiles;
+use crate::engine::models::find::ModelLocation;
+use crate::engine::models::fingerprint::fingerprint;
+use crate::engine::models::options::{Options, Overflow};
+use crate::engine::models::pass::PassReport;
+use crate::engine::models::precision::Precision;
+use crate::engine::stop::{NeverStop, Stop};
+use crate::engine::text::chunks::{self, Chunk, Passages};
+use crate::engine::text::size::check_text_size;
+use crate::engine::text::tokenizer::Tokenizer;
+use crate::error::{Error, Kind, Result};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// What a text is to retrieval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Something that is searched: embedded as it is.
+    Passage,
+    /// Something to search with: the model's query instruction goes in front.
+    Query,
+}
+
+/// A model that is loaded. Shared by all threads; one inference runs at a time, on all its threads.
+pub struct Embedder {
+    name: String,
+    files: ModelFiles,
+    config: ModelConfig,
+    overflow: Overflow,
+    device: Running,
+    threads: usize,
+    precision: Precision,
+    passes: Vec<PassReport>,
+    graph_cache: Option<String>,
+    tokenizer: Tokenizer,
+    queue: Queue<Session>,
+    cache: VectorCache,
+    runs: Arc<AtomicU64>,
+    fingerprint: OnceLock<[u8; 16]>,
+}
+
+/// Where a model runs.
+pub struct Running {
+    /// What was asked for.
+    pub asked: Device,
+    /// What it got.
+    pub got: Device,
+    /// Why `auto` did not get a GPU, in the runtime's words.
+    pub reason: Option<String>,
+    /// How many nodes which provider runs; `None`: not told by this runtime.
+    pub nodes: Option<Nodes>,
+}
+
+const CACHE_MB: u64 = 64;
+
+/// Texts on which a prepared graph is compared with the file's: short, and of two lengths.
+const PROBES: [&str; 2] = [
+    "What does a pass over the graph change?",
+    "Nothing that anybody could see in the vector of a text, be it short or a little longer.",
+];
+
+impl Embedder {
+    /// Loads a model under a name.
+    ///
+    /// # Errors
+    /// A folder or graph that is not a text encoder's, an option out of the model's range, no
+    /// runtime.
+    pub fn load(name: &str, location: &ModelLocation, options: &Options) -> Result<Self> {
+        let load = || -> Result<Self> {
+            let _setting_up = SettingUp::enter()?;
+            let config = configure(location, options)?;
+            let files = location.files()?;
+            let tokenizer = Tokenizer::load(files.tokenizer(), &config)?;
+            let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+            let threads = options.threads.unwrap_or_else(cores);
+            let probe = PROBES.map(|text| tokenizer.encode(text, &NeverStop));
+            let probe = probe.into_iter().collect::<Result<Vec<_>>>()?;
+            let loaded = prepare::load(&files, &config, options, threads, &probe)?;
+            let (precision, runs) = (loaded.precision, loaded.session.runs());
+            let batch_tokens = options
+                .batch_tokens
+                .unwrap_or_else(|| batch_tokens(loaded.device, options, &config));
+            let device = Running {
+                asked: options.device,
+                got: loaded.device,
+                reason: loaded.device_reason,
+                nodes: loaded.session.nodes().cloned(),
+            };
+            Ok(Embedder {
+                name: name.to_owned(),
+                files,
+                config,
+                overflow: options.overflow,
+                device,
+                threads,
+                precision,
+                passes: loaded.passes,
+                graph_cache: loaded.graph_cache,
+                tokenizer,
+                queue: Queue::new(loaded.session, batch_tokens, precision != Precision::Int8),
+                cache: VectorCache::new(options.cache_mb.unwrap_or(CACHE_MB) << 20),
+                runs,
+                fingerprint: OnceLock::new(),
+            })
+        };
+        load().map_err(|e| e.at(format_args!("model '{name}'")))
+    }
+
+    /// One vector of [`Self::dims`] values, L2-normalised; from the cache where it is there, else
+    /// perhaps in one batch with the texts of other threads.
+    ///
+    /// # Errors
+    /// A text above the limit, an interruption, a failure of the runtime.
+    pub fn embed(&self, text: &str, role: Role, stop: &dyn Stop) -> Result<SharedVector> {
+        check_text_size(text.len())?;
+        let text = self.with_instruction(text, role);
+        if let Some(vector) = self.cache.get(&text) {
+            return Ok(vector);
+        }
+        let ids = self.encode(&text, stop)?;
+        let vector = self.queue.one(ids, stop).map_err(|e| self.say(e))?;
+        self.cache.put(&text, &vector);
+        Ok(vector)
+    }
+
+    /// The vectors of many texts, in their order, by batches of like length. Leaves the cache
+    /// alone: a bulk run would only push queries out of it.
+    ///
+    /// # Errors
+    /// As [`Self::embed`]; asks `stop` before each batch.
+    pub fn embed_many(
+        &self,
+        texts: &[&str],
+        role: Role,
+        stop: &dyn Stop,
+    ) -> Result<Vec<SharedVector>> {
+        let ids = texts
+            .iter()
+            .map(|text| self.encode_as(text, role, stop))
+            .collect::<Result<_>>()?;
+        self.embed_encoded(ids, stop)
+    }
+
+    /// The ids of a text in its role, for [`Self::embed_encoded`].
+    ///
+    /// # Errors
+    /// A text above the limit, or one that would be cut where the options forbid it.
+    pub fn encode_as(&self, text: &str, role: Role, stop: &dyn Stop) -> Result<Vec<i64>> {
+        check_text_size(text.len())?;
+        self.encode(&self.with_instruction(text, role), stop)
+    }
+
+    /// The second half of [`Self::embed_many`]: runs what [`Self::encode_as`] gave.
+    ///
+    /// # Errors
+    /// An interruption (asked for before each batch), a failure of the runtime.
+    pub fn embed_encoded(
+        &self,
+        mut ids: Vec<Vec<i64>>,
+        stop: &dyn Stop,
+    ) -> Result<Vec<SharedVector>> {
+        let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
+        let plan = batch::plan(&lengths, self.queue.budget());
+        let mut vectors: Vec<Option<SharedVector>> = vec![None; ids.len()];
+        for range in plan.batches {
+            stop.check()?;
+            let members = &plan.order[range];
+            let batch = members
+                .iter()
+                .map(|&i| std::mem::take(&mut ids[i]))
+                .collect();
+            let rows = self.queue.batch(batch, stop).map_err(|e| self.say(e))?;
+            for (&i, row) in members.iter().zip(rows) {
+                vectors[i] = Some(row);
+            }
+        }
+        let missing = || Error::internal("a text was in no batch");
+        vectors.into_iter().map(|v| v.ok_or_else(missing)).collect()
+    }
+
+    /// Ids as the model sees them, or an error where they would be cut and the options forbid it.
+    fn encode(&self, text: &str, stop: &dyn Stop) -> Result<Vec<i64>> {
+        let ids = self.tokenizer.encode(text, stop)?;
+        if self.overflow == Overflow::Error && ids.len() == self.config.max_length {
+            let tokens = self.tokenizer.count(text, stop)?;
+            if tokens > ids.len() {
+                return Err(Error::invalid(format!(
+                    "the text has {tokens} tokens, model '{}' reads {}; split it with bge_chunks, \
+                     or load the model with overflow 'truncate'",
+                    self.name,
+                    ids.len()
+                )));
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The number of tokens of a text, specials included, not truncated.
+    ///
+    /// # Errors
+    /// A text above the limit, an interruption.
+    pub fn count_tokens(&self, text: &str, stop: &dyn Stop) -> Result<usize> {
+        check_text_size(text.len())?;
+        self.tokenizer.count(text, stop)
+    }
+
+    /// The token ids of a text as the model sees them: specials included, truncated.
+    ///
+    /// # Errors
+    /// A text above the limit, an interruption.
+    pub fn tokenize(&self, text: &str, stop: &dyn Stop) -> Result<Vec<i64>> {
+        check_text_size(text.len())?;
+        self.tokenizer.encode(text, stop)
+    }
+
+    /// Passages of at most `max_tokens` (`None`: the model's limit), each of which repeats at most
+    /// the last `overlap` tokens of the one before.
+    ///
+    /// # Errors
+    /// A text above the limit, and those of [`chunks::split`].
+    pub fn chunks<'t>(
+        &self,
+        text: &'t str,
+        max_tokens: Option<usize>,
+        overlap: usize,
+        stop: &dyn Stop,
+    ) -> Result<Vec<Chunk<'t>>> {
+        check_text_size(text.len())?;
+        let max_tokens = max_tokens.unwrap_or(self.config.max_length);
+        chunks::split(&self.tokenizer, text, max_tokens, overlap, stop)
+    }
+
+    /// [`Self::chunks`] one at a time, of a text that it keeps: see [`Passages::next`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn passages(
+        &self,
+        text: String,
+        max_tokens: Option<usize>,
+        overlap: usize,
+    ) -> Result<Passages<String>> {
+        check_text_size(text.len())?;
+        let max_tokens = max_tokens.unwrap_or(self.config.max_length);
+        Passages::new(&self.tokenizer, text, max_tokens, overlap)
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The name it was loaded under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Dimensions of its vectors.
+    pub fn dims(&self) -> usize {
+        self.config.dims
+    }
+
+    /// What its vectors depend on; read from its files at the first call.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn fingerprint(&self) -> Result<[u8; 16]> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(*known);
+        }
+        let made =
+            fingerprint(&self.files, &self.config, self.precision).map_err(|e| self.say(e))?;
+        Ok(*self.fingerprint.get_or_init(|| made))
+    }
+
+    /// Its files.
+    pub fn files(&self) -> &ModelFiles {
+        &self.files
+    }
+
+    /// What its folder says.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Threads of one inference.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Its cache.
+    pub fn cache(&self) -> &VectorCache {
+        &self.cache
+    }
+
+    /// Runs of the graph so far.
+    pub fn inferences(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// What the graph computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// What became of each graph pass.
+    pub fn passes(&self) -> &[PassReport] {
+        &self.passes
+    }
+
+    /// What the cache of prepared graphs did; `None`: it is off.
+    pub fn graph_cache(&self) -> Option<&str> {
+        self.graph_cache.as_deref()
+    }
+
+    /// The device asked for, and the one it got.
+    pub fn device(&self) -> &Running {
+        &self.device
+    }
+
+    /// Padded tokens in one run: as loaded, less where memory ran out.
+    pub fn batch_tokens(&self) -> usize {
+        self.queue.budget()
+    }
+
+    /// What happens to a text that is too long.
+    pub fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    fn with_instruction<'t>(&self, text: &'t str, role: Role) -> Cow<'t, str> {
+        match (role, self.config.query_instruction.as_str()) {
+            (Role::Passage, _) | (Role::Query, "") => Cow::Borrowed(text),
+            (Role::Query, instruction) => Cow::Owned(format!("{instruction}{text}")),
+        }
+    }
+
+    /// Says which model an error is about; an interruption is about none.
+    fn say(&self, error: Error) -> Error {
+        if error.kind() == Kind::Interrupted {
+            error
+        } else {
+            error.at(format_args!("model '{}'", self.name))
+        }
+    }
+}
+
+/// What the folder says, changed by the options.
+fn configure(location: &ModelLocation, options: &Options) -> Result<ModelConfig> {
+    let mut config = ModelConfig::read(&location.folder, &location.model)?;
+    config.pooling = options.pooling.unwrap_or(config.pooling);
+    if let Some(instruction) = &options.query_instruction {
+        config.query_instruction.clone_from(instruction);
+    }
+    if let Some(wanted) = options.max_length {
+        if wanted > config.max_length {
+            return Err(Error::invalid(format!(
+                "option max_length is {wanted}, the model reads at most {} tokens",
+                config.max_length
+            )));
+        }
+        config.max_length = wanted;
+    }
+    Ok(config)
+}
+
+/// Padded tokens in one run, where the options do not say.
+fn batch_tokens(device: Device, options: &Options, config: &ModelConfig) -> usize {
+    if !device.is_gpu() {
+        return CPU_BATCH_TOKENS;
+    }
+    let allowed = options.gpu.mem_mb.map(|mb| mb << 20);
+    let there = cuda_memory(device.number());
+    let memory = [allowed, there].into_iter().flatten().min();
+    device::gpu_batch_tokens(memory, config.dims, config.max_length)
+}
+
+/// A loaded model, shared.
+pub type SharedEmbedder = Arc<Embedder>;

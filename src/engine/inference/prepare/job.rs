@@ -1,0 +1,233 @@
+//! One load: asks which passes are wanted, takes the prepared graph from the folder of kept ones or has
+//! it made, and loads the file as it is where no pass can be used.
+
+use crate::engine::graph::int8::Range;
+use crate::engine::graph::{self, Facts, edit, graph_cache};
+use crate::engine::inference::prepare::make::{Apply, Built, Maker};
+use crate::engine::inference::prepare::reports::{NOT_ASKED, all_off, complete, sort};
+use crate::engine::inference::runtime;
+use crate::engine::inference::session::{Graph, OUTPUTS, Session, Settings};
+use crate::engine::models::device::Device;
+use crate::engine::models::files::ModelFiles;
+use crate::engine::models::options::Options;
+use crate::engine::models::pass::{Pass, PassReport};
+use crate::engine::models::precision::{Precision, is_quantised};
+use crate::engine::onnx::graph::OnnxGraph;
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// A session, and what was done for it.
+pub struct Loaded {
+    /// Runs batches.
+    pub session: Session,
+    /// What it computes in.
+    pub precision: Precision,
+    /// What became of each pass.
+    pub passes: Vec<PassReport>,
+    /// What the cache of graphs did; `None`: it is off.
+    pub graph_cache: Option<String>,
+    /// Where it runs.
+    pub device: Device,
+    /// Why `auto` did not get a GPU.
+    pub device_reason: Option<String>,
+}
+
+/// What is to be loaded, and how.
+pub struct Job<'a> {
+    /// The model.
+    pub files: &'a ModelFiles,
+    /// What the user wants.
+    pub options: &'a Options,
+    /// How graphs are loaded.
+    pub settings: Settings,
+    /// Ids of the texts on which graphs are compared.
+    pub probe: Vec<&'a [i64]>,
+    /// Applies one pass; a parameter, so that tests can have wrong ones.
+    pub apply: Apply,
+}
+
+impl Job<'_> {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// A file that the runtime refuses, no text encoder, a precision that cannot be had.
+    pub fn run(&self) -> Result<Loaded> {
+        let runtime = runtime::get()?;
+        let read = self
+            .files
+            .graph_source()
+            .map_err(|e| e.message().to_owned());
+        let known = read.as_ref().map_err(Clone::clone).and_then(|source| {
+            let hidden = edit::hidden_states(&source.model, &OUTPUTS);
+            let hidden = hidden.ok_or("the graph has no output called last_hidden_state")?;
+            Ok((source, hidden.name()))
+        });
+        let (source, hidden) = match known {
+            Ok(known) => known,
+            Err(reason) => return self.as_it_is(None, all_off(&reason)),
+        };
+        let precision = graph::precision(&source.model, hidden);
+        let facts = Facts {
+            hidden,
+            dims: self.settings.dims,
+            pooling: self.settings.pooling,
+            precision,
+            range: Range::of_this_cpu(),
+        };
+        let making = self.precision_pass(precision)?;
+        if let Err(reason) = runtime.takes_graphs_in_memory() {
+            return self.as_it_is(Some(precision), all_off(&reason));
+        }
+        let mut asked: Vec<Pass> = self.switched().into_iter().chain(making).collect();
+        sort(&mut asked, |&pass| pass);
+        if asked.is_empty() {
+            return self.as_it_is(Some(precision), all_off(NOT_ASKED));
+        }
+        match self.through_cache(source, &facts, &asked) {
+            Ok((built, state)) => Ok(self.loaded(built, precision, state)),
+            Err(off) => self.as_it_is(Some(precision), off),
+        }
+    }
+
+    /// A graph that was kept, or one that is made and kept; and what to say of it.
+    fn through_cache(
+        &self,
+        source: &OnnxGraph,
+        facts: &Facts<'_>,
+        asked: &[Pass],
+    ) -> std::result::Result<(Built, Option<String>), Vec<PassReport>> {
+        let make = || self.maker().build(source, facts, asked);
+        let Some(folder) = self.options.graph_cache.as_deref() else {
+            return Ok((make()?, None));
+        };
+        let key = match self.key(asked) {
+            Ok(key) => key,
+            Err(reason) => return Ok((make()?, Some(format!("not used: {reason}")))),
+        };
+        let before = match self.kept(source, folder, &key) {
+            Ok(built) => return Ok((built, Some("hit".to_owned()))),
+            Err(reason) => reason,
+        };
+        let built = make()?;
+        let entry = graph_cache::PreparedGraph {
+            passes: built.passes.clone(),
+            model: built.graph.model.clone(),
+        };
+        let state = match graph_cache::write(folder, &key, &entry) {
+            Ok(()) if before == graph_cache::NONE => "written".to_owned(),
+            Ok(()) => format!("written anew: {before}"),
+            Err(reason) => format!("not written: {reason}"),
+        };
+        Ok((built, Some(state)))
+    }
+
+    fn loaded(&self, built: Built, file: Precision, graph_cache: Option<String>) -> Loaded {
+        Loaded {
+            session: built.session,
+            precision: self.options.precision.unwrap_or(file),
+            passes: complete(built.passes),
+            graph_cache,
+            device: self.settings.device,
+            device_reason: None,
+        }
+    }
+
+    fn maker(&self) -> Maker<'_> {
+        Maker {
+            settings: &self.settings,
+            probe: &self.probe,
+            apply: self.apply,
+        }
+    }
+
+    fn switched(&self) -> Vec<Pass> {
+        let chosen = self.options.passes.as_deref().unwrap_or(&Pass::SWITCHED);
+        let all = Pass::SWITCHED.into_iter();
+        all.filter(|pass| chosen.contains(pass)).collect()
+    }
+
+    /// The pass that makes the precision that was asked for.
+    fn precision_pass(&self, file: Precision) -> Result<Option<Pass>> {
+        match (self.options.precision, file) {
+            (None, _) => Ok(None),
+            (Some(wanted), file) if wanted == file => Ok(None),
+            (Some(Precision::Int8), Precision::Fp32) => Ok(Some(Pass::Int8)),
+            (Some(Precision::Fp16), Precision::Fp32) => Ok(Some(Pass::Fp16)),
+            (Some(wanted), file) => Err(Error::invalid(format!(
+                "option precision is '{}', but {} computes in {}, and no pass makes one of the other; \
+                 leave the option out, or take another file",
+                wanted.name(),
+                self.files.graph().display(),
+                file.name()
+            ))),
+        }
+    }
+
+    /// The file's own graph, without passes, for the reasons given.
+    fn as_it_is(&self, precision: Option<Precision>, passes: Vec<PassReport>) -> Result<Loaded> {
+        let session = Session::open(Graph::File(self.files.graph()), &self.settings)?;
+        let seen = || match (is_quantised(self.files.graph()), session.gives_half()) {
+            (true, _) => Precision::Int8,
+            (false, true) => Precision::Fp16,
+            (false, false) => Precision::Fp32,
+        };
+        let precision = precision.unwrap_or_else(seen);
+        if let Some(making) = self.precision_pass(precision)? {
+            let why = passes
+                .iter()
+                .find(|report| report.pass == making)
+                .or(passes.first());
+            let reason = why
+                .and_then(|report| report.off.as_deref())
+                .unwrap_or_default();
+            return Err(Error::invalid(format!(
+                "option precision is '{}', which cannot be made of {}: {reason}",
+                making.name(),
+                self.files.graph().display()
+            )));
+        }
+        Ok(Loaded {
+            session,
+            precision,
+            passes: complete(passes),
+            graph_cache: self
+                .options
+                .graph_cache
+                .as_ref()
+                .map(|_| "not used: no pass is on".into()),
+            device: self.settings.device,
+            device_reason: None,
+        })
+    }
+
+    fn key(&self, asked: &[Pass]) -> std::result::Result<graph_cache::Key, String> {
+        let files = self.files.hashes();
+        Ok(graph_cache::Key {
+            version: crate::VERSION.to_owned(),
+            files: files.map_err(|e| e.message().to_owned())?,
+            passes: asked.to_vec(),
+            pooling: self.settings.pooling.name().to_owned(),
+            runtime: runtime::get().map_err(|e| e.to_string())?.version.clone(),
+            cpu: graph_cache::cpu(),
+        })
+    }
+
+    fn kept(
+        &self,
+        source: &OnnxGraph,
+        folder: &Path,
+        key: &graph_cache::Key,
+    ) -> std::result::Result<Built, String> {
+        let entry = graph_cache::read(folder, key)?;
+        let kept = OnnxGraph {
+            model: entry.model,
+            folder: source.folder.clone(),
+        };
+        let session = Session::open(Graph::Prepared(&kept), &self.settings);
+        Ok(Built {
+            session: session.map_err(|e| format!("what was kept cannot be loaded: {e}"))?,
+            graph: kept,
+            passes: entry.passes,
+        })
+    }
+}

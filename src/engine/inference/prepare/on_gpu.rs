@@ -1,0 +1,54 @@
+//! A model on a GPU: what must hold before it is believed.
+
+use crate::engine::graph::bound::Bound;
+use crate::engine::inference::assignment::Nodes;
+use crate::engine::inference::prepare::job::{Job, Loaded};
+use crate::engine::inference::providers;
+use crate::engine::inference::session::{Graph, Session, Settings};
+use crate::engine::models::device::Device;
+use crate::engine::models::precision::Precision;
+use crate::error::{Error, Result};
+
+/// As [`Job::run`], and sees to it that the GPU really is used, works, and gives the CPU's vectors.
+pub fn load(job: &Job<'_>) -> Result<Loaded> {
+    let Settings { device, gpu, .. } = &job.settings;
+    let for_cpus = |precision| {
+        let auto = job.options.device == Device::Auto;
+        let int8 = auto && precision == Precision::Int8;
+        let message = "int8 is made for CPUs";
+        if int8 {
+            Err(Error::invalid(message))
+        } else {
+            Ok(())
+        }
+    };
+    job.options.precision.map_or(Ok(()), for_cpus)?;
+    providers::check(*device, gpu)?;
+    let mut loaded = job.run()?;
+    for_cpus(loaded.precision)?;
+    let provider = providers::name(*device);
+    let count = |nodes: &Nodes| nodes.get(provider).copied().unwrap_or_default();
+    if loaded
+        .session
+        .nodes()
+        .is_some_and(|nodes| count(nodes) == 0)
+    {
+        return Err(Error::invalid(format!(
+            "{provider} runs no node of this graph"
+        )));
+    }
+    let vectors = loaded.session.probe(&job.probe)?;
+    let cpu = Settings {
+        device: Device::Cpu,
+        ..job.settings.clone()
+    };
+    let reference = Session::open(Graph::File(job.files.graph()), &cpu)?.probe(&job.probe)?;
+    let rounds = gpu.tf32 || matches!(device, Device::TensorRt(_));
+    let bound = Bound::of_device(loaded.precision, rounds);
+    for (ours, theirs) in reference.iter().zip(&vectors) {
+        bound.near(ours, theirs).map_err(|found| {
+            Error::invalid(format!("its vectors are not those of the CPU: {found}"))
+        })?;
+    }
+    Ok(loaded)
+}

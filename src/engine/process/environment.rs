@@ -1,0 +1,12 @@
+//! Writing the environment of the process.
+#![allow(unsafe_code)]
+
+/// Sets an environment variable of the process unless it is set.
+pub fn set_env_if_unset(key: &str, value: &str) {
+    if std::env::var_os(key).is_none() {
+        // SAFETY: called once, before the runtime starts its threads. A host thread that reads
+        // its environment at this very moment through libc could race: ONNX Runtime offers no
+        // other switch, and glibc keeps replaced strings readable.
+        unsafe { std::env::set_var(key, value) };
+    }
+}

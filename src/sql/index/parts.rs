@@ -1,0 +1,50 @@
+//! An index in use by the running statement: its parts, each the only owner of its tables.
+//!
+//! The verbs (write, sync, search, check, status, commands) are functions over these parts.
+
+use super::content::Content;
+use super::handle::Index;
+use super::notes::Notes;
+use super::records::Records;
+use super::shadow::Shadow;
+use super::vectors::Vectors;
+use crate::error::Result;
+use crate::sql::ffi::Host;
+
+/// See the module.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// Names, statements, settings.
+    pub shadow: Shadow<'a>,
+    /// `_log`.
+    pub notes: Notes<'a>,
+    /// `_rows`.
+    pub records: Records<'a>,
+    /// `_passages` and `_codes`.
+    pub vectors: Vectors<'a>,
+    /// The texts: `_text`, or the user's table with our triggers.
+    pub content: Content<'a>,
+}
+
+impl<'a> Parts<'a> {
+    /// Those of an index.
+    pub fn new(host: &'a Host<'a>, index: &'a Index) -> Self {
+        let shadow = Shadow { host, index };
+        Parts {
+            shadow,
+            notes: Notes::new(shadow),
+            records: Records::new(shadow),
+            vectors: Vectors::new(shadow),
+            content: Content::new(shadow),
+        }
+    }
+
+    /// Removes a row with its vectors.
+    ///
+    /// # Errors
+    /// What SQLite says; damage.
+    pub fn remove_row(self, id: i64) -> Result<()> {
+        self.vectors.remove(id)?;
+        self.records.remove(id)
+    }
+}

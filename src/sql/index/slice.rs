@@ -1,0 +1,405 @@
+//! A slice of a sync: some notes, the rows that they name, and the vectors of those that have changed.
+//!
+//! It is read and embedded without any lock. Then, under the write lock, each row's vectors are taken only
+//! if the row still says what was embedded, and only notes that were read are deleted, of rows that now
+//! equal the index. So a sync can be killed at any moment, run twice at once, and run beside writers.
+//!
+//! A slice is sized by its tokens, which decide how long it takes. Texts are embedded in portions; where
+//! the time is over between two of them, the rows that are complete are stored, and the vectors of the
+//! others wait in [`super::unfinished`].
+
+use super::content::{Located, Origin, Present};
+use super::model::{self, Cut};
+use super::notes::Note;
+use super::parts::Parts;
+use super::random::random;
+use super::shadow::Settings;
+use super::text::{Joined, Text};
+use super::unfinished::{self, Key};
+use super::vectors::passages::Passage;
+use crate::engine::{SharedEmbedder, SharedVector};
+use crate::error::Result;
+use crate::sql::ffi::Value;
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// The most notes of a slice whose rows change, and of one whose rows have not.
+const CHANGED: usize = 1024;
+const NOTES: usize = 8 * CHANGED;
+/// The most bytes of text in a slice that is not a single text.
+const BYTES: usize = 8 << 20;
+/// Tokens between two looks at the clock: some 0.6 seconds for a small model on two cores.
+const PORTION: usize = 2048;
+
+/// See the module.
+pub struct Slice {
+    settings: Settings,
+    notes: Vec<Note>,
+    changed: Vec<Changed>,
+    model: Option<SharedEmbedder>,
+    /// Tokens to embed.
+    pub tokens: usize,
+}
+
+/// A row whose text is not what the index has of it.
+struct Changed {
+    present: Present,
+    made: Made,
+}
+
+/// What is known of a text's vectors.
+enum Made {
+    /// There are none: nothing to embed.
+    Nothing,
+    /// It cannot be embedded, and why.
+    Problem(String),
+    /// Passages, embedded or not yet.
+    Passages(Vec<Piece>),
+}
+
+/// A passage of a text.
+struct Piece {
+    span: (i64, i64),
+    ids: Vec<i64>,
+    vector: Option<SharedVector>,
+}
+
+/// What storing a slice did.
+#[derive(Default)]
+pub struct Done {
+    /// Rows whose place in the index changed.
+    pub rows: i64,
+    /// Notes that are no longer needed.
+    pub notes: usize,
+    /// Notes that were looked at.
+    pub looked_at: usize,
+}
+
+impl Slice {
+    /// Notes from a random one on (two syncers then share the work), and which of their rows must be
+    /// embedded: at least one text, and about `tokens` tokens; `None` where there are no notes.
+    ///
+    /// # Errors
+    /// What SQLite says; no model; an interruption.
+    pub fn read(parts: Parts<'_>, located: &Located, tokens: usize) -> Result<Option<Self>> {
+        let mut slice = Slice {
+            settings: parts.shadow.settings()?,
+            notes: some_notes(parts, NOTES)?,
+            changed: Vec::new(),
+            model: None,
+            tokens: 0,
+        };
+        if slice.notes.is_empty() {
+            return Ok(None);
+        }
+        let ids = rows_of(&slice.notes);
+        // A view may have to be made as a whole for each lookup.
+        let at_once = if located.origin == Origin::View {
+            64
+        } else {
+            1
+        };
+        let (mut bytes, mut looked_at) = (0, 0);
+        for some in ids.chunks(at_once) {
+            for present in parts.content.fetch(located, some)? {
+                let Some(joined) = present.joined.as_ref() else {
+                    continue;
+                };
+                if !parts.records.says(present.id, &joined.hash())? {
+                    bytes += joined.text().map_or(0, |text| text.whole.len());
+                    slice.add(parts, present)?;
+                }
+            }
+            looked_at += some.len();
+            if slice.tokens >= tokens || bytes >= BYTES || slice.changed.len() >= CHANGED {
+                break;
+            }
+            if looked_at.is_multiple_of(256) {
+                parts.shadow.host.interrupts.check()?;
+            }
+        }
+        let last = ids[looked_at - 1];
+        slice.notes.retain(|note| note.row <= last);
+        Ok(Some(slice))
+    }
+
+    /// Cuts a changed row's text.
+    fn add(&mut self, parts: Parts<'_>, present: Present) -> Result<()> {
+        let made = match present.joined.as_ref() {
+            Some(Joined::Text(text)) => self.cut(parts, text)?,
+            Some(Joined::Problem(problem)) => Made::Problem(problem.clone()),
+            Some(Joined::Nothing) | None => Made::Nothing,
+        };
+        self.changed.push(Changed { present, made });
+        Ok(())
+    }
+
+    fn cut(&mut self, parts: Parts<'_>, text: &Text) -> Result<Made> {
+        if self.model.is_none() {
+            let model = model::get(parts.shadow, &self.settings)?;
+            // Read once a process, and not under the lock.
+            model.fingerprint()?;
+            self.model = Some(model);
+        }
+        let Some(model) = &self.model else {
+            return Ok(Made::Nothing);
+        };
+        let passages: Cut = model::cut(parts.shadow, model, text)?;
+        let passages = match passages {
+            Ok(passages) => passages,
+            Err(problem) => return Ok(Made::Problem(problem)),
+        };
+        let fingerprint = model.fingerprint()?;
+        let mut pieces = Vec::with_capacity(passages.len());
+        for (span, ids) in passages {
+            let vector = unfinished::take(Key::new(&fingerprint, &ids));
+            if vector.is_none() {
+                self.tokens += ids.len();
+            }
+            pieces.push(Piece { span, ids, vector });
+        }
+        Ok(Made::Passages(pieces))
+    }
+
+    /// Embeds what must be, in portions, until the deadline; at least one portion.
+    ///
+    /// # Errors
+    /// An interruption, a failure of the runtime: what was embedded is kept for the next call.
+    pub fn embed(&mut self, parts: Parts<'_>, deadline: Option<Instant>) -> Result<()> {
+        let Some(model) = self.model.clone() else {
+            return Ok(());
+        };
+        let mut waiting: Vec<&mut Piece> = self.changed.iter_mut().flat_map(pieces_of).collect();
+        waiting.retain(|piece| piece.vector.is_none());
+        // Texts of like length make full batches; those of the first row come in the first portion.
+        waiting.sort_by_key(|piece| piece.ids.len());
+        let mut outcome = Ok(());
+        for portion in portions(&mut waiting) {
+            let ids = portion.iter().map(|piece| piece.ids.clone()).collect();
+            match model.embed_encoded(ids, parts.shadow.host.interrupts) {
+                Ok(vectors) => {
+                    for (piece, vector) in portion.iter_mut().zip(vectors) {
+                        piece.vector = Some(vector);
+                    }
+                }
+                Err(e) => {
+                    outcome = Err(e);
+                    break;
+                }
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
+        }
+        if outcome.is_err() {
+            self.keep_unfinished(|_| true)?;
+        }
+        outcome
+    }
+
+    /// Keeps the vectors of rows that are not stored.
+    fn keep_unfinished(&self, which: impl Fn(&Changed) -> bool) -> Result<()> {
+        let Some(model) = &self.model else {
+            return Ok(());
+        };
+        let fingerprint = model.fingerprint()?;
+        let rows = self.changed.iter().filter(|changed| which(changed));
+        let pieces = rows.flat_map(|changed| match &changed.made {
+            Made::Passages(pieces) => &pieces[..],
+            Made::Nothing | Made::Problem(_) => &[],
+        });
+        unfinished::keep(pieces.filter_map(|piece| {
+            let vector = piece.vector.as_ref()?;
+            Some((
+                Key::new(&fingerprint, &piece.ids),
+                SharedVector::clone(vector),
+            ))
+        }));
+        Ok(())
+    }
+
+    /// Keeps all vectors for the next call: the slice could not be stored.
+    pub fn keep_for_later(&self) {
+        // Without a fingerprint there is nothing to find them by.
+        let _ = self.keep_unfinished(|_| true);
+    }
+
+    /// Takes over what still holds, under the write lock; nothing, where the index was rebuilt or
+    /// bound to another model meanwhile.
+    ///
+    /// # Errors
+    /// What SQLite says; damage; another model.
+    pub fn apply(&self, parts: Parts<'_>) -> Result<Done> {
+        let mut done = Done {
+            looked_at: self.notes.len(),
+            ..Done::default()
+        };
+        if !self.still_holds(parts)? {
+            return Ok(done);
+        }
+        let located = parts.content.locate()?;
+        let changed: HashMap<i64, &Changed> =
+            self.changed.iter().map(|c| (c.present.id, c)).collect();
+        let mut finished = HashMap::new();
+        for some in rows_of(&self.notes).chunks(64) {
+            let mut now = parts.content.fetch_by_key(&located, some)?;
+            for &id in some {
+                let (has_changed, in_step) = match now.remove(&id) {
+                    None => (remove(parts, id)?, true),
+                    Some(present) => self.apply_row(parts, &located, &present, changed.get(&id))?,
+                };
+                done.rows += i64::from(has_changed);
+                finished.insert(id, in_step);
+            }
+        }
+        for note in &self.notes {
+            if finished.get(&note.row) == Some(&true) {
+                parts.notes.remove(*note)?;
+                done.notes += 1;
+            }
+        }
+        self.keep_unfinished(|changed| !is_complete(&changed.made))?;
+        Ok(done)
+    }
+
+    fn still_holds(&self, parts: Parts<'_>) -> Result<bool> {
+        let settings = parts.shadow.settings()?;
+        if settings.generation != self.settings.generation
+            || (self.settings.model.is_some() && settings.model != self.settings.model)
+        {
+            return Ok(false);
+        }
+        let (Some(model), Some((_, bound))) = (&self.model, &settings.model) else {
+            return Ok(true);
+        };
+        if model.fingerprint()?[..] == bound[..] {
+            return Ok(true);
+        }
+        // Bound by somebody else while we embedded: the next slice begins with that model, or says
+        // that it is not here.
+        model::get(parts.shadow, &settings)?;
+        Ok(false)
+    }
+
+    /// Whether the index has changed, and whether it now equals the row.
+    fn apply_row(
+        &self,
+        parts: Parts<'_>,
+        located: &Located,
+        present: &Present,
+        changed: Option<&&Changed>,
+    ) -> Result<(bool, bool)> {
+        let Some(joined) = &present.joined else {
+            return Ok((false, true));
+        };
+        let (hash, others) = (joined.hash(), parts.content.others_of(&present.values));
+        if let Some(record) = parts.records.of(present.id)?.filter(|r| r.hash == hash) {
+            let differs = !same(&record.others, &others);
+            if differs {
+                parts.records.set_others(present.id, &others)?;
+            }
+            return Ok((differs, true));
+        }
+        let as_read = |c: &&&Changed| c.present.joined.as_ref() == Some(joined);
+        let Some(changed) = changed.filter(as_read).filter(|c| is_complete(&c.made)) else {
+            return Ok((false, false));
+        };
+        let (passages, problem) = match &changed.made {
+            Made::Nothing => (Vec::new(), None),
+            Made::Problem(problem) => (Vec::new(), Some(problem.as_str())),
+            Made::Passages(pieces) => (pieces.iter().filter_map(passage).collect(), None),
+        };
+        if let (Some(model), false) = (&self.model, passages.is_empty()) {
+            model::bind(parts.shadow, model)?;
+        }
+        // The hash last: what fails in between, in a transaction of the user's, leaves a row that is
+        // still to be embedded.
+        parts.vectors.put(present.id, &passages)?;
+        parts.records.put(present.id, &hash, problem, &others)?;
+        if located.origin == Origin::Contentless {
+            parts.content.forget(present.id)?;
+        }
+        Ok((true, true))
+    }
+}
+
+/// Removes a row that is in the content no more.
+fn remove(parts: Parts<'_>, id: i64) -> Result<bool> {
+    let was_there = parts.records.has(id)?;
+    if was_there {
+        parts.remove_row(id)?;
+    }
+    Ok(was_there)
+}
+
+fn pieces_of(changed: &mut Changed) -> &mut [Piece] {
+    match &mut changed.made {
+        Made::Passages(pieces) => pieces,
+        Made::Nothing | Made::Problem(_) => &mut [],
+    }
+}
+
+fn is_complete(made: &Made) -> bool {
+    match made {
+        Made::Nothing | Made::Problem(_) => true,
+        Made::Passages(pieces) => pieces.iter().all(|piece| piece.vector.is_some()),
+    }
+}
+
+fn passage(piece: &Piece) -> Option<Passage> {
+    Some(Passage {
+        span: Some(piece.span),
+        vector: piece.vector.as_ref()?.to_vec(),
+    })
+}
+
+/// Pieces in groups of about [`PORTION`] tokens.
+fn portions<'p, 'c>(pieces: &'p mut [&'c mut Piece]) -> Vec<&'p mut [&'c mut Piece]> {
+    let (mut portions, mut rest) = (Vec::new(), pieces);
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fits = |piece: &&&mut Piece| {
+            tokens += piece.ids.len();
+            tokens <= PORTION
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (portion, others) = rest.split_at_mut(count);
+        portions.push(portion);
+        rest = others;
+    }
+    portions
+}
+
+/// The rows of notes, in their order, each once.
+fn rows_of(notes: &[Note]) -> Vec<i64> {
+    let mut rows: Vec<i64> = notes.iter().map(|note| note.row).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows
+}
+
+fn some_notes(parts: Parts<'_>, most: usize) -> Result<Vec<Note>> {
+    let Some((first, last)) = parts.notes.ends()? else {
+        return Ok(Vec::new());
+    };
+    // Not so late that the slice would be short.
+    let window = i64::try_from(most).unwrap_or(i64::MAX);
+    let span = last.saturating_sub(first).saturating_sub(window).max(0);
+    let offset = random()?.rem_euclid(span.saturating_add(1));
+    let notes = parts.notes.from(first.saturating_add(offset), most)?;
+    match notes.is_empty() {
+        true => parts.notes.from(first, most),
+        false => Ok(notes),
+    }
+}
+
+/// Whether UNINDEXED values are what is stored.
+fn same(stored: &[Value], present: &[Value]) -> bool {
+    let same = |(a, b): (&Value, &Value)| match (a, b) {
+        (Value::Integer(n), Value::Real(x)) | (Value::Real(x), Value::Integer(n)) => {
+            *n as f64 == *x
+        }
+        (a, b) => a == b,
+    };
+    stored.len() == present.len() && stored.iter().zip(present).all(same)
+}
