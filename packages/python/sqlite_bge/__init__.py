@@ -12,7 +12,7 @@ model: `sqlite-bge download` does, or `sqlite_bge.download.download`.
 
 The files: `loading` (finding and loading the library), `vectors` (blobs and numpy), `syncing`,
 `indexes` (making and searching an index, for the commands), `catalog`, `download`, `fetching`,
-`maven` (models), `cli`, `connecting`, and the plugins `sqlite_utils_plugin`, `llm_plugin`,
+`hub`, `maven` (models), `cli`, `connecting`, and the plugins `sqlite_utils_plugin`, `llm_plugin`,
 `langchain`.
 """
 
