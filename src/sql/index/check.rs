@@ -255,7 +255,8 @@ fn check_code_settings(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
 /// Rows that are not pending must be as they were embedded.
 fn check_content(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
     let content = parts.content.locate()?;
-    if content.noting != Noting::On || parts.shadow.settings()?.scanned != Scanned::All {
+    let is_scanned = parts.shadow.settings()?.scanned == Scanned::All;
+    if content.noting != Noting::On || !is_scanned || !parts.notes.are_kept()? {
         return Ok(());
     }
     check_missing(parts, &content, faults)?;

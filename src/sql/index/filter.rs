@@ -292,7 +292,7 @@ impl Term {
         let readings = match self.test {
             Test::Compare(operator) => match values {
                 [value] => self.readings(left, operator, value, asked, sql),
-                _ => vec!["0".to_owned()],
+                _ => vec![format!("0 AND {left} IS NULL")],
             },
             Test::In => {
                 let condition = self.one_of(left, values, asked, sql);
@@ -417,7 +417,8 @@ impl Term {
             alternatives.push(format!("{left_collated} IN {members}"));
         }
         match alternatives.is_empty() {
-            true => "0".to_owned(),
+            // A parameter that stands in `left` is bound, and so must stand in the text.
+            true => format!("(0 AND {left} IS NULL)"),
             false => format!("({})", alternatives.join(" OR ")),
         }
     }

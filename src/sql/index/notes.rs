@@ -1,6 +1,10 @@
 //! `_log`: notes that a row has changed, in the order of the changes. A row that has notes is pending.
-//! Triggers write notes too, see [`super::triggers`].
+//! Triggers write notes too, see [`super::content::triggers`].
+//!
+//! The table is made with the first note or trigger, not with the index. It is no protected shadow table
+//! (triggers write to it), so a dump has a CREATE TABLE for it, behind that of the index.
 
+use super::names::LOG;
 use super::shadow::Shadow;
 use crate::error::Result;
 use crate::sql::ffi::{Row, Value};
@@ -27,12 +31,29 @@ impl<'a> Notes<'a> {
         Notes { shadow }
     }
 
+    /// Whether there is a log.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn are_kept(self) -> Result<bool> {
+        self.shadow.has_table(LOG)
+    }
+
     /// Notes that a row has changed.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn add(self, row: i64) -> Result<()> {
-        let add = self.shadow.sql("INSERT INTO {log}(id) VALUES (?1)")?;
+        const ADD: &str = "INSERT INTO {log}(id) VALUES (?1)";
+        let add = match self.shadow.sql(ADD) {
+            Ok(add) => add,
+            // A statement that is kept was prepared when there was one.
+            Err(_) if !self.are_kept()? => {
+                self.shadow.create_log()?;
+                self.shadow.sql(ADD)?
+            }
+            Err(e) => return Err(e),
+        };
         add.with(&[Value::Integer(row)])?.run()
     }
 
@@ -50,6 +71,9 @@ impl<'a> Notes<'a> {
     /// # Errors
     /// What SQLite says.
     pub fn count(self) -> Result<usize> {
+        if !self.are_kept()? {
+            return Ok(0);
+        }
         let count = self.shadow.sql("SELECT count(*) FROM {log}")?;
         Ok(usize::try_from(count.integer_of_first()?.unwrap_or(0)).unwrap_or(0))
     }
@@ -59,6 +83,9 @@ impl<'a> Notes<'a> {
     /// # Errors
     /// What SQLite says.
     pub fn ends(self) -> Result<Option<(i64, i64)>> {
+        if !self.are_kept()? {
+            return Ok(None);
+        }
         let ends = self.shadow.sql("SELECT min(seq), max(seq) FROM {log}")?;
         Ok(match ends.first()?.as_deref() {
             Some([Value::Integer(first), Value::Integer(last)]) => Some((*first, *last)),
@@ -91,6 +118,9 @@ impl<'a> Notes<'a> {
     /// # Errors
     /// What SQLite says.
     pub fn newest(self, most: usize) -> Result<Vec<i64>> {
+        if !self.are_kept()? {
+            return Ok(Vec::new());
+        }
         let mut read = self
             .shadow
             .sql("SELECT id FROM {log} ORDER BY seq DESC LIMIT ?1")?;

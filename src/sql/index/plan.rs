@@ -23,7 +23,9 @@
 //! filter whose value comes from another table never takes part in the cut, whatever the order of a
 //! join; it is applied by SQLite to the `k` rows. So `k` means the same in every plan that SQLite may
 //! choose. A constant is a literal, an IN, IS NULL, or a parameter; of the last only the value itself
-//! tells, so such filters have a `?` and the cursor looks. A constant filter that cannot be applied before
+//! tells, so such filters have a `?` and the cursor looks. (Of an IN nothing tells. Where SQLite may choose
+//! the order of a join, prices make it choose the plan in which an IN of another table comes later; behind
+//! CROSS JOIN or LEFT JOIN it counts as a constant.) A constant filter that cannot be applied before
 //! the cut is an error beside `k`.
 //!
 //! `match` or `k` more than once: SQLite up to 3.40 repeats the arguments of a call where it goes
@@ -172,6 +174,8 @@ pub struct Argument {
 const SEARCH: f64 = 1e6;
 /// Dearer than any search: planning the sides of an OR, SQLite leaves MATCH out of them.
 const SCAN: f64 = 1e9;
+/// Beside `k`, a search whose plan has an IN: of what another table says, SQLite has a cheaper plan.
+const LIST: f64 = 1e12;
 const LOOKUP: f64 = 10.0;
 const NEVER: f64 = 1e99;
 
@@ -298,7 +302,12 @@ fn search(layout: &Layout, terms: &[Term], order: &[OrderTerm], sorted: &Sorted)
     {
         draft.recipe.order = ranking(layout, order);
     }
-    let cost = SEARCH * (1.0 + 0.5 / (1 + helpful) as f64);
+    // Whether an IN is a constant SQLite does not say. Where its members come from another table,
+    // there is a plan without it, which wins: they are no part of what `k` counts.
+    let has_list = |filter: &Input| matches!(filter, Input::Filter(f) if f.test == Test::In);
+    let may_be_joined = limited && draft.recipe.inputs.iter().any(has_list);
+    let least = if may_be_joined { LIST } else { SEARCH };
+    let cost = least * (1.0 + 0.5 / (1 + helpful) as f64);
     draft.priced(cost, if limited { 10 } else { 1000 })
 }
 

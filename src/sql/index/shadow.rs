@@ -8,13 +8,16 @@ use super::damage::corrupt;
 use super::database::Database;
 use super::declare::{Column, ContentMode, Spec};
 use super::handle::Index;
-use super::names::Names;
+use super::names::{LOG, Names};
 use super::statements::Kept;
 use crate::error::{Error, Result};
 use crate::sql::ffi::{Host, Row, Statement, Value};
 use crate::sql::lexer::quote_name;
 use crate::vector::storage::Storage;
 use std::collections::HashMap;
+
+/// What follows the log's name in CREATE TABLE.
+const LOG_DEFINITION: &str = "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER)";
 
 /// The format of shadow tables that this version writes.
 pub const FORMAT: i64 = 1;
@@ -126,6 +129,10 @@ impl<'a> Shadow<'a> {
                 self.create_table(suffix, &definition, "")?;
             }
         }
+        if self.has_table(LOG)? && !self.can_adopt(LOG, LOG_DEFINITION)? {
+            // SQLite's own words.
+            self.create_table(LOG, LOG_DEFINITION, "")?;
+        }
         self.begin()
     }
 
@@ -152,6 +159,14 @@ impl<'a> Shadow<'a> {
         Ok(any.step()? == Row::Done)
     }
 
+    /// Makes the log, unless it is there.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn create_log(self) -> Result<()> {
+        self.create_table(LOG, LOG_DEFINITION, "IF NOT EXISTS ")
+    }
+
     fn create_table(self, suffix: &str, definition: &str, unless: &str) -> Result<()> {
         let table = self.index.names.table(suffix);
         self.host
@@ -165,10 +180,6 @@ impl<'a> Shadow<'a> {
         let others: String = self.others().map(|(n, c)| column(n, c)).collect();
         let mut definitions = vec![
             ("config", "(k TEXT PRIMARY KEY, v) WITHOUT ROWID".to_owned()),
-            (
-                "log",
-                "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER)".to_owned(),
-            ),
             (
                 "rows",
                 format!("(id INTEGER PRIMARY KEY, hash, problem{others})"),
@@ -219,6 +230,9 @@ impl<'a> Shadow<'a> {
             if suffix != "text" {
                 self.sql(&format!("DELETE FROM {{{suffix}}}"))?.run()?;
             }
+        }
+        if self.has_table(LOG)? {
+            self.sql("DELETE FROM {log}")?.run()?;
         }
         self.begin()
     }

@@ -28,6 +28,8 @@ const CHANGED: usize = 1024;
 const NOTES: usize = 8 * CHANGED;
 /// The most bytes of text in a slice that is not a single text.
 const BYTES: usize = 8 << 20;
+/// What a token has of a text, at most as a rule: texts are read before they are cut.
+const BYTES_A_TOKEN: usize = 8;
 /// Tokens between two looks at the clock: some 0.6 seconds for a small model on two cores.
 const PORTION: usize = 2048;
 
@@ -77,11 +79,13 @@ pub struct Done {
 
 impl Slice {
     /// Notes from a random one on (two syncers then share the work), and which of their rows must be
-    /// embedded: at least one text, and about `tokens` tokens; `None` where there are no notes.
+    /// embedded, about `tokens` tokens of them; `None` where there are no notes. To be called in one
+    /// snapshot.
     ///
     /// # Errors
-    /// What SQLite says; no model; an interruption.
-    pub fn read(parts: Parts<'_>, located: &Located, tokens: usize) -> Result<Option<Self>> {
+    /// What SQLite says; an interruption.
+    pub fn read(parts: Parts<'_>, tokens: usize) -> Result<Option<Self>> {
+        let located = parts.content.locate()?;
         let mut slice = Slice {
             settings: parts.shadow.settings()?,
             notes: some_notes(parts, NOTES)?,
@@ -99,52 +103,84 @@ impl Slice {
         } else {
             1
         };
+        let most = tokens.saturating_mul(BYTES_A_TOKEN).min(BYTES);
         let (mut bytes, mut looked_at) = (0, 0);
         for some in ids.chunks(at_once) {
-            for present in parts.content.fetch(located, some)? {
+            for present in parts.content.fetch(&located, some)? {
                 let Some(joined) = present.joined.as_ref() else {
                     continue;
                 };
                 if !parts.records.says(present.id, &joined.hash())? {
                     bytes += joined.text().map_or(0, |text| text.whole.len());
-                    slice.add(parts, present)?;
+                    slice.changed.push(Changed {
+                        present,
+                        made: Made::Nothing,
+                    });
                 }
             }
             looked_at += some.len();
-            if slice.tokens >= tokens || bytes >= BYTES || slice.changed.len() >= CHANGED {
+            if bytes >= most || slice.changed.len() >= CHANGED {
                 break;
             }
             if looked_at.is_multiple_of(256) {
                 parts.shadow.host.interrupts.check()?;
             }
         }
-        let last = ids[looked_at - 1];
-        slice.notes.retain(|note| note.row <= last);
+        slice.end_behind(ids[looked_at - 1]);
         Ok(Some(slice))
     }
 
-    /// Cuts a changed row's text.
-    fn add(&mut self, parts: Parts<'_>, present: Present) -> Result<()> {
-        let made = match present.joined.as_ref() {
-            Some(Joined::Text(text)) => self.cut(parts, text)?,
-            Some(Joined::Problem(problem)) => Made::Problem(problem.clone()),
-            Some(Joined::Nothing) | None => Made::Nothing,
-        };
-        self.changed.push(Changed { present, made });
+    /// Leaves what comes behind this row to another slice.
+    fn end_behind(&mut self, row: i64) {
+        self.notes.retain(|note| note.row <= row);
+        self.changed.retain(|changed| changed.present.id <= row);
+    }
+
+    /// Cuts the texts into passages, in the order of their rows, until there are about `tokens` tokens:
+    /// one text at least.
+    ///
+    /// # Errors
+    /// No model; an interruption; passages that the model cannot have.
+    pub fn cut(&mut self, parts: Parts<'_>, tokens: usize) -> Result<()> {
+        self.changed
+            .sort_unstable_by_key(|changed| changed.present.id);
+        for n in 0..self.changed.len() {
+            if n > 0 && self.tokens >= tokens {
+                self.end_behind(self.changed[n - 1].present.id);
+                return Ok(());
+            }
+            let made = match self.changed[n].present.joined.take() {
+                Some(Joined::Text(text)) => {
+                    let made = self.cut_text(parts, &text)?;
+                    self.changed[n].present.joined = Some(Joined::Text(text));
+                    made
+                }
+                Some(Joined::Problem(problem)) => {
+                    let made = Made::Problem(problem.clone());
+                    self.changed[n].present.joined = Some(Joined::Problem(problem));
+                    made
+                }
+                other => {
+                    self.changed[n].present.joined = other;
+                    Made::Nothing
+                }
+            };
+            self.changed[n].made = made;
+        }
         Ok(())
     }
 
-    fn cut(&mut self, parts: Parts<'_>, text: &Text) -> Result<Made> {
-        if self.model.is_none() {
-            let model = model::get(parts.shadow, &self.settings)?;
-            // Read once a process, and not under the lock.
-            model.fingerprint()?;
-            self.model = Some(model);
-        }
-        let Some(model) = &self.model else {
-            return Ok(Made::Nothing);
+    fn cut_text(&mut self, parts: Parts<'_>, text: &Text) -> Result<Made> {
+        let model = match &self.model {
+            Some(model) => SharedEmbedder::clone(model),
+            None => {
+                let model = model::get(parts.shadow, &self.settings)?;
+                // Read once a process, and not under the lock.
+                model.fingerprint()?;
+                self.model.insert(model).clone()
+            }
         };
-        let passages: Cut = model::cut(parts.shadow, model, text)?;
+        let passages: Cut = model::cut(parts.shadow, &model, text)?;
         let passages = match passages {
             Ok(passages) => passages,
             Err(problem) => return Ok(Made::Problem(problem)),

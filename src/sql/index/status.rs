@@ -8,7 +8,7 @@ use super::ordinary;
 use super::parts::Parts;
 use super::shadow::Scanned;
 use super::vectors::cache::bytes_held;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::{Row, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -18,9 +18,9 @@ const SHOWN: i64 = 10;
 /// A JSON object.
 ///
 /// # Errors
-/// An interruption.
+/// An interruption; out of memory.
 pub fn status(parts: Parts<'_>) -> Result<Json> {
-    let mut wrong: Vec<String> = Vec::new();
+    let (mut wrong, mut stopped): (Vec<String>, Option<Error>) = (Vec::new(), None);
     let mut status = Map::new();
     let names = &parts.shadow.names();
     status.insert("index".into(), json!(names.index));
@@ -31,10 +31,14 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
         }
         Err(e) => {
             status.insert(key.into(), Json::Null);
+            stopped = stopped.take().or_else(|| ends_all(&e).then(|| e.clone()));
             wrong.push(format!("{key}: {}", e.message()));
         }
     };
     if let Err(e) = ordinary::verify(parts.shadow) {
+        if ends_all(&e) {
+            return Err(e);
+        }
         status.insert("wrong".into(), json!([e.message()]));
         return Ok(Json::Object(status));
     }
@@ -52,17 +56,22 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
     put("storage", Ok(json!(parts.shadow.storage().name())));
     put("content", content_status(parts));
     put("triggers", trigger_status(parts));
-    match problems(parts) {
-        Ok((count, rows)) => {
-            put("problems", Ok(json!(count)));
-            put("problem_rows", Ok(json!(rows)));
-        }
-        Err(e) => {
-            put("problems", Err(e));
-            put("problem_rows", Ok(Json::Null));
-        }
+    let unfit = unfit_keys(parts);
+    let unfit_rows = unfit.as_ref().map_or(0, |keys| keys.rows);
+    put(
+        "problems",
+        problem_count(parts).map(|rows| json!(rows + unfit_rows)),
+    );
+    put("problem_rows", problem_rows(parts, unfit.as_ref().ok()));
+    if let Err(e) = &unfit
+        && ends_all(e)
+    {
+        return Err(e.clone());
     }
     put("codes", code_status(parts));
+    if let Some(e) = stopped {
+        return Err(e);
+    }
     if let Ok(Noting::Lost) = noting(parts) {
         wrong.push(
             "triggers: those of the content are gone, so its changes are not being noted; \
@@ -70,6 +79,11 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
                 .to_owned(),
         );
     }
+    wrong.extend(unfit.iter().flat_map(|keys| {
+        keys.told
+            .iter()
+            .map(|(key, why)| format!("content '{}': key {}: {why}", keys.table, shown(key)))
+    }));
     status.insert("wrong".into(), json!(wrong));
     Ok(Json::Object(status))
 }
@@ -91,11 +105,15 @@ fn pending(parts: Parts<'_>) -> Result<Json> {
         true => "WHERE id IN (SELECT id FROM {rows}) OR id IN (SELECT id FROM {text})",
         false => "",
     };
-    let noted = parts
-        .shadow
-        .sql(&format!("SELECT count(DISTINCT id) FROM {{log}} {there}"))?
-        .integer_of_first()?
-        .unwrap_or(0);
+    let has_log = parts.notes.are_kept()?;
+    let noted = match has_log {
+        true => parts
+            .shadow
+            .sql(&format!("SELECT count(DISTINCT id) FROM {{log}} {there}"))?
+            .integer_of_first()?
+            .unwrap_or(0),
+        false => 0,
+    };
     let located = parts.content.locate()?;
     let from = match parts.shadow.settings()?.scanned {
         // Nobody notes what changes: any row may be pending.
@@ -106,10 +124,15 @@ fn pending(parts: Parts<'_>) -> Result<Json> {
     };
     let (key, from_where) = parts.content.source(&located);
     let _reading = parts.shadow.index.reading_content();
-    let log = parts.shadow.names().table("log");
+    let unnoted = match has_log {
+        true => format!(
+            " AND {key} NOT IN (SELECT id FROM {} WHERE id IS NOT NULL)",
+            parts.shadow.names().table("log")
+        ),
+        false => String::new(),
+    };
     let mut count = parts.shadow.plain_sql(&format!(
-        "SELECT count(*) FROM {from_where} WHERE {key} >= ?1 AND {key} NOT IN \
-         (SELECT id FROM {log} WHERE id IS NOT NULL)"
+        "SELECT count(*) FROM {from_where} WHERE {key} >= ?1{unnoted}"
     ))?;
     count.bind(1, &Value::Integer(from))?;
     Ok(json!(noted + count.integer_of_first()?.unwrap_or(0)))
@@ -150,13 +173,49 @@ fn trigger_status(parts: Parts<'_>) -> Result<Json> {
     }))
 }
 
-/// Rows that cannot be found, with why: those that cannot be embedded, and those whose keys are not fit.
-/// How many, and the first of them.
-fn problems(parts: Parts<'_>) -> Result<(i64, Vec<Json>)> {
+/// Whether an error says nothing of the index.
+fn ends_all(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Interrupted | Kind::NoMemory)
+}
+
+/// Rows of the content that cannot all be indexed, since their keys do not tell them apart.
+struct UnfitKeys {
+    table: String,
+    rows: i64,
+    /// Some of them: the key, and what is wrong with it.
+    told: Vec<(Value, String)>,
+}
+
+fn unfit_keys(parts: Parts<'_>) -> Result<UnfitKeys> {
+    let located = parts.content.locate()?;
+    let (rows, told) = parts.content.unfit_keys(&located, SHOWN)?;
+    Ok(UnfitKeys {
+        table: located.named.table,
+        rows,
+        told,
+    })
+}
+
+fn shown(key: &Value) -> String {
+    match key {
+        Value::Null => "NULL".to_owned(),
+        Value::Integer(n) => n.to_string(),
+        Value::Real(x) => x.to_string(),
+        Value::Text(bytes) => format!("'{}'", String::from_utf8_lossy(bytes)),
+        Value::Blob(_) => "(a BLOB)".to_owned(),
+    }
+}
+
+/// Rows that cannot be embedded.
+fn problem_count(parts: Parts<'_>) -> Result<i64> {
     let count = parts
         .shadow
         .sql("SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")?;
-    let count = count.integer_of_first()?.unwrap_or(0);
+    Ok(count.integer_of_first()?.unwrap_or(0))
+}
+
+/// The first rows that cannot be found, with why: they cannot be embedded, or their keys are not fit.
+fn problem_rows(parts: Parts<'_>, unfit: Option<&UnfitKeys>) -> Result<Json> {
     let mut read = parts
         .shadow
         .sql("SELECT id, problem FROM {rows} WHERE problem IS NOT NULL ORDER BY id LIMIT ?1")?;
@@ -165,18 +224,12 @@ fn problems(parts: Parts<'_>) -> Result<(i64, Vec<Json>)> {
     while read.step()? == Row::Ready {
         rows.push(json!({"rowid": read.integer(0), "problem": read.text(1)?}));
     }
-    let located = parts.content.locate()?;
-    let (unfit, some) = parts.content.unfit_keys(&located, SHOWN)?;
-    for (key, why) in some.iter().take(SHOWN as usize - rows.len()) {
-        let key = match key {
-            Value::Null => Json::Null,
-            Value::Integer(n) => json!(n),
-            Value::Real(x) => json!(x),
-            text => json!(String::from_utf8_lossy(text.as_bytes())),
-        };
-        rows.push(json!({"rowid": key, "problem": why}));
+    for (key, why) in unfit.iter().flat_map(|keys| &keys.told) {
+        let problem = format!("key {}: {why}", shown(key));
+        rows.push(json!({"rowid": key.as_integer(), "problem": problem}));
     }
-    Ok((count + unfit, rows))
+    rows.truncate(SHOWN as usize);
+    Ok(Json::Array(rows))
 }
 
 fn code_status(parts: Parts<'_>) -> Result<Json> {

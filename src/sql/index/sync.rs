@@ -75,14 +75,18 @@ pub fn sync(parts: Parts<'_>, limit: Option<Duration>) -> Result<i64> {
     let (mut rows, mut idle) = (0, 0);
     loop {
         parts.shadow.host.interrupts.check()?;
-        let located = parts.content.locate()?;
         let began = Instant::now();
-        let Some(slice) = Slice::read(parts, &located, pace.tokens)? else {
+        let read = committer.read(parts.shadow, || Slice::read(parts, pace.tokens))?;
+        let Some(mut slice) = read else {
             if note_more(parts, committer)? {
                 continue;
             }
             return Ok(rows);
         };
+        if let Err(e) = slice.cut(parts, pace.tokens) {
+            slice.keep_for_later();
+            return Err(e);
+        }
         let tokens = slice.tokens;
         let done = step(parts, committer, slice, pace.deadline)?;
         rows += done.rows;
@@ -116,7 +120,9 @@ fn step(
 
 /// Repairs triggers, and notes what no trigger has noted.
 fn prepare_sync(parts: Parts<'_>, committer: Committer) -> Result<()> {
-    let (settings, content) = (parts.shadow.settings()?, parts.content.locate()?);
+    let (settings, content) = committer.read(parts.shadow, || {
+        Ok((parts.shadow.settings()?, parts.content.locate()?))
+    })?;
     if matches!(content.noting, Noting::Due | Noting::Lost) {
         committer.step(parts.shadow, || {
             // Of the three, some may be left.
@@ -134,8 +140,9 @@ fn prepare_sync(parts: Parts<'_>, committer: Committer) -> Result<()> {
         committer.step(parts.shadow, || parts.content.remember(&content.named))?;
     }
     let rescan = content.noting != Noting::On || settings.scanned == Scanned::Nothing;
-    if rescan || parts.content.can_be_displaced(&content)? {
-        let displaced = displaced(parts, &content)?;
+    if rescan || committer.read(parts.shadow, || parts.content.can_be_displaced(&content))? {
+        let displaced =
+            committer.read(parts.shadow, || displaced(parts, &parts.content.locate()?))?;
         if !displaced.is_empty() {
             committer.step(parts.shadow, || {
                 displaced.iter().try_for_each(|&id| parts.notes.add(id))

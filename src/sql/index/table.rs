@@ -13,7 +13,7 @@ use super::parts::Parts;
 use super::plan::{Layout, Op, OrderTerm, Plan, Term, plan};
 use super::{check, commands, ordinary, write};
 use crate::error::{Error, Result};
-use crate::sql::ffi::{Host, IndexInfo, NewTable, StoredTable, Write};
+use crate::sql::ffi::{Host, IndexInfo, NewTable, StoredTable, Value, Write};
 use crate::sql::lexer::quote_name;
 
 /// An index as its CREATE VIRTUAL TABLE says.
@@ -49,6 +49,7 @@ impl StoredTable for Connected {
         let (table, columns) = connected(new)?;
         let parts = Parts::new(host, &table.index);
         parts.shadow.create_tables()?;
+        ordinary::verify(parts.shadow)?;
         parts.content.declare()?;
         Ok((table, columns))
     }
@@ -146,12 +147,18 @@ impl Connected {
 fn rename(parts: Parts<'_>, to: &str) -> Result<()> {
     let shadow = parts.shadow;
     let content = triggers::read(shadow)?;
-    // The triggers name the log: at no moment may they name one that is not there.
-    triggers::drop_all(shadow)?;
     let names = Names {
         index: to.to_owned(),
         ..shadow.names().clone()
     };
+    let renamed = Index::new(names.clone(), shadow.spec().clone());
+    let renamed = Parts::new(shadow.host, &renamed).shadow;
+    if !shadow.keeps_text() && shadow.get("triggers")? != Value::Integer(0) {
+        // Made now or by the next sync, they must find their names free.
+        triggers::check_names(renamed)?;
+    }
+    // The triggers name the log: at no moment may they name one that is not there.
+    triggers::drop_all(shadow)?;
     let present = ordinary::present(shadow)?;
     shadow.index.statements.clear();
     for suffix in present {
@@ -164,8 +171,7 @@ fn rename(parts: Parts<'_>, to: &str) -> Result<()> {
     }
     shadow.index.statements.clear();
     if let Some(content) = content {
-        let renamed = Index::new(names, shadow.spec().clone());
-        triggers::create(Parts::new(shadow.host, &renamed).shadow, &content)?;
+        triggers::create(renamed, &content)?;
     }
     Ok(())
 }

@@ -75,6 +75,19 @@ impl Committer {
         Ok(result)
     }
 
+    /// Reads in one snapshot, so that what belongs together is of one commit.
+    ///
+    /// # Errors
+    /// Of the work; what SQLite says.
+    pub fn read<R>(self, shadow: Shadow<'_>, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        if self == Committer::Users {
+            return work();
+        }
+        patiently(shadow, || shadow.host.db.execute("BEGIN"))?;
+        let _open = Open(shadow, "ROLLBACK");
+        work()
+    }
+
     /// Before long work inside a transaction of the user's: writes, so that a snapshot that is too
     /// old to write is found out now and not afterwards.
     ///

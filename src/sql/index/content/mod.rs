@@ -100,17 +100,18 @@ impl<'a> Content<'a> {
                  triggers=on, and sync compares all rows"
             )));
         }
-        self.remember(&Named {
+        let named = Named {
             table,
             key,
             columns: named,
-        })?;
+        };
+        self.remember(&named)?;
         self.shadow
             .set("triggers", Value::Integer(i64::from(triggers)))?;
         if triggers {
             // Made by the first sync: until then every row is pending, noted or not, and a dump that
             // goes on with CREATE TRIGGER can be read.
-            triggers::check_names(self.shadow)?;
+            triggers::check_can_adopt(self.shadow, &named)?;
         }
         Ok(())
     }

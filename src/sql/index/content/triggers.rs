@@ -145,6 +145,7 @@ fn bind_names(find: &mut Kept<'_>, names: &Names) -> Result<()> {
 /// There is a trigger of such a name, which is not ours to drop; what SQLite says.
 pub fn create(shadow: Shadow<'_>, content: &Named) -> Result<()> {
     check_names(shadow)?;
+    shadow.create_log()?;
     let names = shadow.names();
     let there = called_so(shadow, true)?;
     for (name, body) in definitions(names, content) {
@@ -161,14 +162,36 @@ pub fn create(shadow: Shadow<'_>, content: &Named) -> Result<()> {
 }
 
 /// # Errors
+/// There is a trigger that is called as one of ours, and is not exactly it.
+pub fn check_can_adopt(shadow: Shadow<'_>, content: &Named) -> Result<()> {
+    let ours = definitions(shadow.names(), content);
+    let mut there = called_so(shadow, true)?;
+    there.extend(called_so(shadow, false)?);
+    for (name, sql) in there {
+        let is_it = |(n, body): &(String, String)| {
+            n.eq_ignore_ascii_case(&name)
+                && sql == format!("CREATE TRIGGER {} {body}", quote_name(n))
+        };
+        if !ours.iter().any(is_it) {
+            return Err(not_ours(&name));
+        }
+    }
+    Ok(())
+}
+
+fn not_ours(name: &str) -> Error {
+    Error::invalid(format!(
+        "there is a trigger '{name}' that is not of this index, which needs the name for one \
+         of its own; drop it and make it again under another name"
+    ))
+}
+
+/// # Errors
 /// There is a trigger of the user's that is called as one of ours.
 pub fn check_names(shadow: Shadow<'_>) -> Result<()> {
     match called_so(shadow, false)?.first() {
         None => Ok(()),
-        Some((name, _)) => Err(Error::invalid(format!(
-            "there is a trigger '{name}' that is not of this index, which needs the name for one \
-             of its own; drop it and make it again under another name"
-        ))),
+        Some((name, _)) => Err(not_ours(name)),
     }
 }
 
