@@ -96,7 +96,7 @@ def filled(db):
 @pytest.mark.parametrize("how", LOST)
 def test_lost_triggers_are_said_until_a_sync_makes_them(filled, how):
     filled.execute(LOST[how])
-    for sql in ("SELECT 1", "INSERT INTO docs VALUES (4, 'while they were lost')", "UPDATE docs SET body = 'x' WHERE id = 1"):
+    for sql in ("SELECT 1", "INSERT INTO docs(id, body) VALUES (4, 'while they were lost')", "UPDATE docs SET body = 'x' WHERE id = 1"):
         filled.execute(sql)
         found = status(filled)
         wrong = " ".join(found["wrong"])

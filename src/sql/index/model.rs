@@ -35,8 +35,8 @@ pub fn get(shadow: Shadow<'_>, settings: &Settings) -> Result<SharedEmbedder> {
     let name = name(shadow, settings);
     let model = models::of_index(&name, shadow.host)?;
     if let Some((_, bound)) = &settings.model {
-        let here = model.fingerprint()?;
-        if here[..] != bound[..] {
+        if !model.has_fingerprint(bound)? {
+            let here = model.fingerprint()?;
             return Err(Error::invalid(format!(
                 "the vectors of this index were made with model '{name}' of fingerprint {}, and \
                  the '{name}' here has {}; load the right one with bge_load('{name}', path), \

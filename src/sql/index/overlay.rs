@@ -12,7 +12,7 @@ use super::parts::Parts;
 use super::shadow::{Scanned, Settings};
 use super::text::{Joined, Text};
 use crate::engine::{SharedEmbedder, SharedVector};
-use crate::error::{Kind as ErrorKind, Result};
+use crate::error::{Result, if_there};
 use crate::sql::ffi::{Row, Value};
 use std::collections::HashSet;
 
@@ -242,9 +242,5 @@ fn newest_pending(parts: Parts<'_>, content: &Located, settings: &Settings) -> R
 }
 /// A model that cannot be had leaves pending rows out; an interruption ends the query.
 pub fn unless_missing(model: Result<SharedEmbedder>) -> Result<Option<SharedEmbedder>> {
-    match model {
-        Ok(model) => Ok(Some(model)),
-        Err(e) if e.kind() == ErrorKind::Interrupted => Err(e),
-        Err(_) => Ok(None),
-    }
+    if_there(model)
 }
