@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = ["docs/SQL.md", "README.md"]
+DOCUMENTS = ["docs/SQL.md", "docs/SCALING.md", "README.md"]
 
 
 def examples(document):
