@@ -55,9 +55,5 @@ pub mod internals {
     pub use super::onnx::graph::OnnxGraph;
     pub use super::onnx::{protobuf, tensors};
     pub use super::text::chunks::split;
-
-    /// Whether a text may be cut before this character.
-    pub fn may_cut_before(tokenizer: &tokenizers::Tokenizer, c: char) -> bool {
-        super::text::cuts::Cuts::of(tokenizer).is_some_and(|cuts| cuts.allow(c))
-    }
+    pub use super::text::cuts::may_cut_before;
 }

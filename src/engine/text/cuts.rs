@@ -78,3 +78,8 @@ impl Cuts {
             .map(|(at, _)| at)
     }
 }
+
+/// Whether texts for this tokenizer may be cut before a character.
+pub fn may_cut_before(tokenizer: &Tokenizer, c: char) -> bool {
+    Cuts::of(tokenizer).is_some_and(|cuts| cuts.allow(c))
+}
