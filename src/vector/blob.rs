@@ -57,18 +57,24 @@ impl<'a> Vector<'a> {
         Ok(values)
     }
 
-    /// Whether the bytes read as numbers of usual size if each takes 8 of them: numpy makes such blobs
-    /// of an array that nobody told to be float32. Vectors of f32 with elements below 0.1 or so do
-    /// not: seen as f64 they are next to nothing.
+    /// Whether the bytes read as numbers of usual size if each takes 8 of them, and not if each takes
+    /// 4: numpy makes such blobs of an array that nobody told to be float32.
+    ///
+    /// The first half of an f64 is the end of its digits, which is hardly ever a usual f32 (nothing but
+    /// zeros, where the digits are few).
     pub fn looks_like_f64(self) -> bool {
+        const USUAL: std::ops::Range<f64> = 1e-7..1e7;
+        let is_usual = |x: f64| x == 0.0 || USUAL.contains(&x.abs());
         let (pairs, rest) = self.0.as_chunks::<2>();
-        let usual = |[low, high]: &[[u8; 4]; 2]| {
-            let bits =
-                u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << 32;
-            let x = f64::from_bits(bits).abs();
-            x == 0.0 || (1e-7..1e7).contains(&x)
+        let whole = |[low, high]: &[[u8; 4]; 2]| {
+            let bits = u64::from(u32::from_le_bytes(*high)) << 32;
+            f64::from_bits(bits | u64::from(u32::from_le_bytes(*low)))
         };
-        rest.is_empty() && pairs.iter().all(usual) && self.0.iter().any(|b| *b != [0; 4])
+        let lows = || pairs.iter().map(|[low, _]| f32::from_le_bytes(*low));
+        rest.is_empty()
+            && pairs.iter().all(|pair| is_usual(whole(pair)))
+            && pairs.iter().any(|pair| whole(pair) != 0.0)
+            && (lows().any(|x| !is_usual(f64::from(x))) || lows().all(|x| x == 0.0))
     }
 
     /// # Errors
@@ -191,7 +197,15 @@ mod tests {
             .collect();
         let of_f64: Vec<u8> = unit.iter().flat_map(|x| x.to_le_bytes()).collect();
         let of_f32 = from_f32(&unit.iter().map(|&x| x as f32).collect::<Vec<_>>());
-        assert!(is_f64(&of_f64));
+        assert!(is_f64(&of_f64) && is_f64(&of_f64[..8 * 8]));
+        let few: Vec<u8> = [1.0_f64, -2.5, 0.0]
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
+        assert!(is_f64(&few));
+        for plain in [[1.0, 1.0], [1.5, -1.25]] {
+            assert!(!is_f64(&from_f32(&[plain; 4].concat())));
+        }
         assert!(!is_f64(&of_f32) && !is_f64(&of_f32[..4 * 383]) && !is_f64(&[0; 64]));
     }
 
