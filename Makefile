@@ -17,7 +17,7 @@ CARGO_FLAGS := --release --features loadable
 export BGE_COMMIT := $(shell git describe --always --dirty 2>/dev/null)
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help build model demo demo-packages packages test test-all test-rust test-hosts test-packages test-packages-all \
+.PHONY: help build model demo demo-packages packages packages-aarch64 test test-all test-rust test-hosts test-packages test-packages-all \
         lint bench clean runtime
 
 help:
@@ -83,6 +83,11 @@ dist/manifest.json: $(PACKAGED) dist/.runtime-version $(PACKAGE_SOURCES) src/eng
 	@$(TOOLS)/bin/python packages/build.py --library $(PACKAGED) --runtime dist --into dist
 	@$(NPM_PACK)
 	@$(TOOLS)/bin/python packages/manifest.py dist
+
+# On demand: downloads 250 MB and compiles for minutes. The next `make packages` then has an npm package more.
+packages-aarch64: $(TOOLS)/.ready $(PYTHON) model
+	@scripts/setup.sh rust libclang
+	@packages/aarch64.sh $(TOOLS)/bin $(PYTHON)
 
 $(PACKAGED): $(SOURCES) packages/zigbuild.sh $(TOOLS)/.ready
 	@scripts/setup.sh rust libclang binutils
