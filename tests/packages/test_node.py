@@ -162,6 +162,7 @@ def test_no_model_is_an_error_that_leaves_the_connection_usable(other_app, new_n
     done = other_app.node(code, new_node, BGE_MODELS=None)
     message, dims = done.stdout.splitlines()
     assert "no model 'bge-small-en-v1.5' found" in message and dims == "1", done.stderr
+    assert "npx sqlite-bge download" in message, "the package's own way to a model is named"
 
 
 def test_tarballs_are_small_enough_for_a_registry():
