@@ -80,7 +80,8 @@ class Questions:
         # What SQLite does not tell a virtual table: a number's conversion; the collation of an inequality.
         unequal = operator in ("<>", "IS NOT", "IS DISTINCT FROM")
         untold = column == "raw" and not isinstance(given, (str, bytes)) or unequal and (collation or column in ("tag", "pad"))
-        role = EITHER if untold else OWN
+        # SQLite offers an inequality of a column itself, not of one with a COLLATE behind it.
+        role = LATER if unequal and collation else EITHER if untold else OWN
         if chance.random() < 0.1 and operator == "=":
             return Term(f"{self.value(given)} = {s}.{column}{collation}", role)
         return Term(f"{s}.{column}{collation} {operator} {self.value(given)}", role)
@@ -234,8 +235,9 @@ class Questions:
         chance = self.chance
         k = chance.choice([1, 2, 3, 5, chance.randint(1, 40), 1000])
         given = self.value(k)
-        own = self.some(self.own, [0, 0, 1, 1, 1, 2])
-        later = self.some(self.later, [0, 0, 0, 1])
+        given_terms = self.some(self.own, [0, 0, 1, 1, 1, 2])
+        own = [term for term in given_terms if term.role != LATER]
+        later = [term for term in given_terms if term.role == LATER] + self.some(self.later, [0, 0, 0, 1])
         kind = chance.choice(["plain"] * 4 + ["in", "count", "merged", "limited"] + self.modern * ["materialized"] + self.view * ["view", "view"]
                              + self.joins * (["join"] * 5 + ["left", "left", "of left", "exists", "scalar", "twice"]))
         # Asked as a call, or with MATCH and k among the terms.
