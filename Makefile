@@ -4,26 +4,30 @@
 # installs what is missing when root, else says what to run), and is quick the second time.
 
 MODEL ?= bge-small-en-v1.5
-# The newest official build of ONNX Runtime without telemetry; see docs/ARCHITECTURE.md.
+# The newest official build of ONNX Runtime without telemetry; see docs/decisions/08-onnx-runtime.md.
 ORT ?= 1.28.0
 # Not empty: the library for NVIDIA GPUs. A target that is made without it brings the other one back.
 GPU ?=
 
 PYTHON := .venv/bin/python
 SOURCES := $(shell find src sql -type f 2>/dev/null) Cargo.toml Cargo.lock
+PACKAGE_SOURCES := $(shell find packages -type f -not -name '*.pyc' 2>/dev/null) $(wildcard LICENSE-*)
 CARGO_FLAGS := --release --features loadable
 
 export BGE_COMMIT := $(shell git describe --always --dirty 2>/dev/null)
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help build model demo demo-packages test test-rust test-hosts lint bench clean runtime
+.PHONY: help build model demo demo-packages packages test test-all test-rust test-hosts test-packages test-packages-all \
+        lint bench clean runtime
 
 help:
 	@echo "make demo           set up everything and rank a help desk's articles by meaning"
 	@echo "make demo-packages  the same on Debian's package descriptions; QUERY='...'"
 	@echo "make build          dist/: the extension and ONNX Runtime; ORT=1.28.0, GPU=1 for NVIDIA GPUs"
 	@echo "make model          dist/models/: a BGE model; MODEL=$(MODEL)"
-	@echo "make test           set up everything and run every test"
+	@echo "make packages       dist/: wheels, npm tarballs and a tar.gz for other machines, and manifest.json"
+	@echo "make test           set up everything and run the tests"
+	@echo "make test-all       the same and those that take long or need a browser"
 	@echo "make bench          timings against ONNX Runtime in Python and other indexes (some 30 minutes)"
 	@echo "make lint           rustfmt and clippy, warnings are errors"
 	@echo "make clean          remove dist/, target/ and .venv/"
@@ -43,19 +47,53 @@ dist/libbge.so: $(SOURCES)
 runtime: $(PYTHON)
 	@scripts/get_runtime.py --version $(ORT) --into dist --python $(PYTHON) $(if $(GPU),--gpu)
 
-model:
-	@scripts/setup.sh python3
+model: .venv/.model-tools
 	@mkdir -p dist/models
-	@scripts/get_model.py $(MODEL) --into dist/models
+	@$(PYTHON) scripts/get_model.py $(MODEL) --into dist/models
 
 $(PYTHON):
 	@scripts/setup.sh python3 venv
 	@echo "making a Python environment in .venv"
 	@python3 -m venv .venv
 
+# Without huggingface_hub only Maven is tried, which is no reason to stop.
+.venv/.model-tools: scripts/requirements-model.txt $(PYTHON)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r scripts/requirements-model.txt || \
+		echo "huggingface_hub could not be installed: models can come from Maven alone"
+	@touch $@
+
 .venv/.ready: requirements-test.txt $(PYTHON)
 	@echo "installing the test tools into .venv"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+# ---- packages --------------------------------------------------------------------------------
+
+# Built apart from dist/libbge.so: against an old glibc, for other people's machines.
+TOOLS := target/packages/tools
+PACKAGED := target/packages/libbge.so
+
+packages: dist/manifest.json
+
+# The runtime's marker is new only when the runtime is.
+dist/.runtime-version: runtime ;
+
+dist/manifest.json: $(PACKAGED) dist/.runtime-version $(PACKAGE_SOURCES) src/engine/catalog.json Cargo.toml
+	@echo "making the packages"
+	@$(TOOLS)/bin/python packages/build.py --library $(PACKAGED) --runtime dist --into dist
+	@$(NPM_PACK)
+	@$(TOOLS)/bin/python packages/manifest.py dist
+
+$(PACKAGED): $(SOURCES) packages/zigbuild.sh $(TOOLS)/.ready
+	@scripts/setup.sh rust libclang binutils
+	@echo "building the extension for other machines (a first build takes some 2 minutes)"
+	@packages/zigbuild.sh $(TOOLS)/bin $@
+
+$(TOOLS)/.ready: packages/requirements-build.txt
+	@scripts/setup.sh python3 venv
+	@echo "installing the package tools into $(TOOLS)"
+	@python3 -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r packages/requirements-build.txt
 	@touch $@
 
 # ---- shows -----------------------------------------------------------------------------------
@@ -71,7 +109,9 @@ demo-packages: build model
 
 # ---- tests -----------------------------------------------------------------------------------
 
-test: test-rust test-hosts
+test: test-rust test-hosts test-packages
+
+test-all: test test-packages-all
 
 test-rust: build model
 	@echo "building and running the Rust tests"
@@ -84,6 +124,27 @@ test-hosts: build model .venv/.ready target/oldest-host/release/oldest-host
 	@echo "running the tests in SQLite hosts"
 	@BGE_TEST_OLDEST_HOST=$(CURDIR)/target/oldest-host/release/oldest-host \
 		$(PYTHON) -m pytest -q tests/setup tests/hosts
+
+# The Python tools load extensions and have the packaged wheels installed; pytest runs inside.
+HOSTS := target/python-hosts
+
+test-packages: packages model $(HOSTS)/.ready
+	@$(HOSTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+	@echo "running the tests of the Python packages"
+	@$(HOSTS)/bin/python -m pytest -q -m "not slow" tests/python
+
+test-packages-all: packages model $(HOSTS)/.ready
+	@scripts/setup.sh chromium || true
+	@$(HOSTS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/python/requirements-slow.txt
+	@$(HOSTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+	@$(HOSTS)/bin/python -m pytest -q -m slow -o asyncio_mode=auto tests/python
+
+$(HOSTS)/.ready: tests/python/requirements.txt
+	@scripts/setup.sh loading_python
+	@echo "installing the Python hosts into $(HOSTS)"
+	@$$(scripts/loading_python.sh) -m venv $(HOSTS)
+	@$(HOSTS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+	@touch $@
 
 target/oldest-host/release/oldest-host: tests/oldest-host/Cargo.toml tests/oldest-host/Cargo.lock tests/oldest-host/src/main.rs
 	@scripts/setup.sh rust cc
@@ -106,3 +167,7 @@ bench: build model .venv/.ready
 
 clean:
 	rm -rf dist target .venv
+
+# ---- npm packages and other languages -------------------------------------------------------
+
+include packages/languages.mk

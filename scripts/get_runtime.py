@@ -28,8 +28,8 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent
 sys.dont_write_bytecode = True  # no __pycache__ among the scripts
-sys.path.insert(0, str(SCRIPTS))  # as Python does itself, unless PYTHONSAFEPATH is set
-from fetching import Problem, alone_in, ignore_signals, is_running, run, say, writing  # noqa: E402
+sys.path.insert(0, str(SCRIPTS.parent / "packages" / "python"))
+from sqlite_bge.fetching import Problem, alone_in, ignore_signals, is_running, run, say, writing  # noqa: E402
 
 MARKER = ".runtime-version"
 LIBRARY = "libonnxruntime.so"

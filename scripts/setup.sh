@@ -3,7 +3,8 @@
 #
 #   scripts/setup.sh NEED...
 #
-# NEED is one or more of: cc libclang sqlite3 libsqlite3 python3 venv maven strace binutils unzip rust.
+# NEED is one or more of: cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip
+# chromium node go jdk rust.
 # Each need is checked by trying it, never by asking the package manager what it believes to
 # have installed: a compiler from elsewhere counts too. Says nothing when nothing is missing.
 # What is missing is installed with apt-get when we are root; anybody else gets the command to
@@ -13,8 +14,10 @@
 # Exit codes: 0 everything is there, 1 something is missing, 2 asked for in a wrong way.
 set -u
 
-NEEDS="cc libclang sqlite3 libsqlite3 python3 venv maven strace binutils unzip rust"
+NEEDS="cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip chromium node go jdk rust"
 RUST_WANTED=1.92   # the oldest that the `ort` crate builds with
+NODE_WANTED=18.17  # of packages/node
+GO_WANTED=1.23     # of examples/go
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -69,6 +72,12 @@ has_maven()    { have mvn && { have java || [ -x "${JAVA_HOME:-/nowhere}/bin/jav
 has_strace()   { have strace; }
 has_binutils() { have nm && have readelf; }
 has_unzip()    { have unzip; }
+has_chromium() { have chromium; }
+has_loading_python() { "$(dirname "${BASH_SOURCE[0]}")/loading_python.sh" >/dev/null; }
+
+has_node()     { have npm && have node && at_least "$(node -p process.versions.node 2>/dev/null)" $NODE_WANTED; }
+has_go()       { have go && at_least "$(go version 2>/dev/null | sed -n 's/.* go\([0-9][0-9.]*\).*/\1/p')" $GO_WANTED; }
+has_jdk()      { have java && have javac; }
 
 # Asked once for both: behind a pyenv shim python3 takes a tenth of a second to start.
 python_says=
@@ -89,7 +98,11 @@ packages_for() {
         libclang) echo libclang-dev ;;
         libsqlite3) echo libsqlite3-dev ;;
         venv)     echo python3-venv ;;
+        loading_python) echo python3 python3-venv ;;   # Debian's, beside one that pyenv may have put first
         maven)    echo maven default-jre-headless ;;   # Debian's maven takes any JRE; say which
+        node)     echo nodejs npm ;;
+        go)       echo golang-go ;;
+        jdk)      echo default-jdk-headless ;;
         *)        echo "$1" ;;
     esac
 }
@@ -115,7 +128,8 @@ check_rust() {
     fi
 }
 
-at_least() {   # FOUND WANTED, both MAJOR.MINOR[.PATCH]
+at_least() {   # FOUND WANTED, both MAJOR.MINOR[.PATCH]; FOUND is empty where there is none
+    [ -n "$1" ] || return 1
     local found_major=${1%%.*} wanted_major=${2%%.*} found_minor=${1#*.} wanted_minor=${2#*.}
     found_minor=${found_minor%%.*} wanted_minor=${wanted_minor%%.*}
     [ "$found_major" -gt "$wanted_major" ] ||
@@ -153,6 +167,8 @@ still_missing() {
         case $need in
             python3|venv) echo "$need: $(command -v python3) still does not do;" \
                                "put a Python 3.9 or newer that has venv first in PATH" >&2 ;;
+            node) echo "node: $NODE_WANTED or newer is wanted, the packages brought $(node --version 2>&1)" >&2 ;;
+            go)   echo "go: $GO_WANTED or newer is wanted, the package brought $(go version 2>&1)" >&2 ;;
             *) echo "$need is still missing after its packages were installed" >&2 ;;
         esac
         failed=1

@@ -74,9 +74,34 @@ impl Error {
         self.kind
     }
 
+    /// Whether it says nothing of what was asked for, only of this moment: the caller has stopped the
+    /// work, there is no memory, another connection is at it (`SQLITE_BUSY`, `SQLITE_LOCKED`). Whoever can
+    /// do without what is damaged or missing must not do without what could not be asked.
+    pub fn is_passing(&self) -> bool {
+        const BUSY: i32 = 5;
+        const LOCKED: i32 = 6;
+        match self.kind {
+            Kind::Interrupted | Kind::NoMemory => true,
+            Kind::Host(rc) => matches!(rc & 0xff, BUSY | LOCKED),
+            Kind::Invalid | Kind::Mismatch | Kind::TooBig | Kind::Internal | Kind::Corrupt => false,
+        }
+    }
+
     /// The message, without its kind.
     pub fn message(&self) -> &str {
         &self.message
+    }
+}
+
+/// What there is, and nothing where it is damaged or missing.
+///
+/// # Errors
+/// Those that are [passing](Error::is_passing).
+pub fn if_there<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.is_passing() => Err(e),
+        Err(_) => Ok(None),
     }
 }
 

@@ -21,6 +21,8 @@
 //! ```
 
 mod error;
+mod json;
+mod memory;
 
 pub mod engine;
 #[cfg(feature = "sql")]

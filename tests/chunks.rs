@@ -252,8 +252,6 @@ static SENTENCEPIECE: LazyLock<Tokenizer> = LazyLock::new(|| {
         },
         "model": {"type": "Unigram", "unk_id": 3, "vocab": vocab, "byte_fallback": false},
     });
-    let path = std::env::temp_dir().join(format!("bge-chunks-{}.json", std::process::id()));
-    std::fs::write(&path, json.to_string()).unwrap();
     let config = ModelConfig {
         dims: 8,
         vocab_size: vocab.len(),
@@ -261,9 +259,8 @@ static SENTENCEPIECE: LazyLock<Tokenizer> = LazyLock::new(|| {
         pooling: Pooling::Cls,
         query_instruction: String::new(),
     };
-    let tokenizer = Tokenizer::load(&path, &config).unwrap();
-    std::fs::remove_file(path).unwrap();
-    tokenizer
+    let json = json.to_string();
+    Tokenizer::from_json(json.as_bytes(), "tokenizer.json".as_ref(), &config).unwrap()
 });
 
 #[test]

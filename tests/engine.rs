@@ -165,6 +165,170 @@ fn windows_change_no_token() {
     }
 }
 
+/// The model's tokenizer as it stands in its file, and as we read texts with it.
+fn both_tokenizers() -> Vec<(tokenizers::Tokenizer, Embedder)> {
+    let small =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/models/bge-small-en-v1.5");
+    let file = |folder: &std::path::Path| {
+        tokenizers::Tokenizer::from_file(folder.join("tokenizer.json")).unwrap()
+    };
+    vec![
+        (
+            file(&common::fixtures().join("tiny-bert")),
+            tiny("tiny-bert", &Options::default()),
+        ),
+        (file(&small), common::real(&Options::default())),
+    ]
+}
+
+fn assert_same_tokens((whole, model): &(tokenizers::Tokenizer, Embedder), text: &str) {
+    let ids = whole.encode_fast(text, false).unwrap().get_ids().to_vec();
+    let shown: String = text.chars().take(80).collect();
+    assert_eq!(
+        model.count_tokens(text, &NeverStop).unwrap(),
+        ids.len() + 2,
+        "{shown:?}"
+    );
+    let cut = model.tokenize(text, &NeverStop).unwrap();
+    let wanted: Vec<i64> = ids.iter().take(510).map(|&id| i64::from(id)).collect();
+    assert_eq!(cut[1..cut.len() - 1], wanted, "{shown:?}");
+}
+
+/// What a hostile text is made of: letters, marks that go and marks that stay, what is removed, what ends
+/// a word and what only looks so, added tokens and parts of them.
+const SCRAPS: [&str; 44] = [
+    "x",
+    "ab",
+    "Ä",
+    "İ",
+    "ß",
+    "e\u{301}",
+    "\u{301}",
+    "\u{489}",
+    "\u{302e}",
+    "\u{1b44}",
+    "\u{0}",
+    "\u{85}",
+    "\u{b}",
+    "\u{200d}",
+    "\u{fffd}",
+    "\u{a0}",
+    "\u{2028}",
+    "\u{3000}",
+    " ",
+    "\n",
+    "!",
+    "。",
+    "\u{2044}",
+    "\u{1fef}",
+    "$",
+    "]",
+    "[",
+    "[SEP]",
+    "[MASK]",
+    "[sep]",
+    "SEP]",
+    "[SE",
+    "😀",
+    "👩\u{200d}👩",
+    "語",
+    "\u{20000}",
+    "\u{f900}",
+    "한",
+    "ㅎ",
+    "ﬁ",
+    "∑",
+    "\u{e000}",
+    "１",
+    "ー",
+];
+
+#[test]
+fn long_words_change_no_token() {
+    let tokenizers = both_tokenizers();
+    let check = |text: &str| {
+        tokenizers
+            .iter()
+            .for_each(|both| assert_same_tokens(both, text))
+    };
+    for scrap in SCRAPS {
+        for (before, after) in [
+            ("", ""),
+            ("a ", " b"),
+            ("[SEP]", "!"),
+            ("[", "]"),
+            ("x", "[MASK] y"),
+        ] {
+            check(&format!(
+                "{before}{}{after}",
+                scrap.repeat(90_000 / scrap.len())
+            ));
+        }
+    }
+    // A word of just so many characters, and marks that go, over the places where pieces end.
+    for letters in [99, 100, 101] {
+        for size in [8 << 10, 16 << 10, (16 << 10) + 4080] {
+            for shift in [0, 1, 50, 100] {
+                let marks = "\u{301}".repeat(size / 2 - shift);
+                check(&format!(
+                    "{marks}{}{}",
+                    "a".repeat(letters),
+                    "\u{301}".repeat(30_000)
+                ));
+                check(&format!(
+                    "{}{marks}{}",
+                    "a".repeat(letters / 2),
+                    "a".repeat(letters - letters / 2)
+                ));
+                check(&format!(
+                    "{}\u{20000}{marks}a\u{302e}\u{301}b",
+                    "\u{301}".repeat(20_000)
+                ));
+            }
+        }
+    }
+}
+
+#[test]
+fn random_long_words_change_no_token() {
+    let tokenizers = both_tokenizers();
+    let mut random = 7u64;
+    let mut next = |below: usize| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    for round in 0..60 {
+        // Some few scraps, long runs of each: in many texts there is no place to cut for long.
+        let few: Vec<&str> = (0..=next(4)).map(|_| SCRAPS[next(SCRAPS.len())]).collect();
+        let mut text = String::new();
+        while text.len() < 120_000 {
+            let scrap = few[next(few.len())];
+            let times = [1, 3, 100, 20_000][next(4)] / scrap.len() + 1;
+            text.push_str(&scrap.repeat(times));
+            if next(40) == 0 {
+                text.push_str(SCRAPS[next(SCRAPS.len())]);
+            }
+        }
+        assert_same_tokens(&tokenizers[round % 2], &text);
+    }
+}
+
+#[test]
+fn a_text_is_cut_only_where_words_end() {
+    let (whole, _) = &both_tokenizers()[1];
+    let ids = |text: &str| whole.encode_fast(text, false).unwrap().get_ids().to_vec();
+    for c in ('\0'..=char::MAX).filter(|&c| bge::engine::internals::may_cut_before(whole, c)) {
+        let (whole, parts) = (
+            ids(&format!("a{c}a")),
+            [ids("a"), ids(&format!("{c}a"))].concat(),
+        );
+        assert_eq!(whole, parts, "U+{:04x}", c as u32);
+        assert!(parts.len() >= 2);
+    }
+}
+
 #[test]
 fn a_hundred_callers_of_a_missing_model_all_hear_why() {
     // (That first callers share one load is tested through SQL, in tests/hosts/test_process.py.)

@@ -131,6 +131,7 @@ fn the_base_model_gives_the_numbers_of_flagembeddings_tutorial() {
             ..ModelLocation::folder(folder.as_ref())
         },
         &Default::default(),
+        &NeverStop,
     )
     .unwrap();
     let embed = |text| model.embed(text, Role::Passage, &NeverStop).unwrap();

@@ -269,7 +269,12 @@ fn fp16_stays_close_to_fp32() {
 #[test]
 fn a_precision_that_the_file_contradicts_is_an_error() {
     let load = |folder: &Path, wanted| {
-        let loaded = Embedder::load("it", &ModelLocation::folder(folder), &precision(wanted));
+        let loaded = Embedder::load(
+            "it",
+            &ModelLocation::folder(folder),
+            &precision(wanted),
+            &NeverStop,
+        );
         loaded.map(|model| model.precision())
     };
     let fp16 = fixtures().join("tiny-bert-fp16");

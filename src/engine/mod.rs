@@ -10,12 +10,13 @@
 //! 6. `inference`: running a graph in the one ONNX Runtime.
 //! 7. `embedding`: models by name, callers joined, texts in bulk.
 //!
-//! [`Stop`] is how long work asks whether to go on. What a Rust program needs is named here; everything
+//! [`Stop`] is how long work asks whether to go on; `memory` is asked for what an input decides the size of. What a Rust program needs is named here; everything
 //! else is the crate's own.
 
 pub(crate) mod embedding;
 pub(crate) mod graph;
 pub(crate) mod inference;
+pub(crate) mod memory;
 pub(crate) mod models;
 pub(crate) mod onnx;
 pub(crate) mod process;
@@ -25,7 +26,9 @@ pub(crate) mod text;
 pub use embedding::bulk::{Bulk, Embedded, NextRow, Row};
 pub use embedding::embedder::{Embedder, Role, Running, SharedEmbedder};
 pub use embedding::inventory::{ListedModel, models};
-pub use embedding::registry::{default_model_name, load, loaded, model, model_unless, unload};
+pub use embedding::registry::{
+    default_model_name, load, load_unless, loaded, loaded_model, model, model_unless, unload,
+};
 pub use embedding::report::report;
 pub use embedding::vector_cache::{Counters, VectorCache};
 pub use inference::runner::SharedVector;
@@ -52,4 +55,9 @@ pub mod internals {
     pub use super::onnx::graph::OnnxGraph;
     pub use super::onnx::{protobuf, tensors};
     pub use super::text::chunks::split;
+
+    /// Whether a text may be cut before this character.
+    pub fn may_cut_before(tokenizer: &tokenizers::Tokenizer, c: char) -> bool {
+        super::text::cuts::Cuts::of(tokenizer).is_some_and(|cuts| cuts.allow(c))
+    }
 }

@@ -4,6 +4,13 @@
 //! bytes; finiteness is checked where the values are read anyway (see [`super`]).
 
 use crate::error::{Error, Result};
+use crate::json::{Element, Elements, Problem};
+use crate::memory::{out_of_memory, reserved};
+use serde::Serializer;
+
+/// What an error asks where a blob [looks like f64](Vector::looks_like_f64).
+pub const FLOAT64: &str = "float64? the BLOB reads as 8 bytes a dimension, a vector has 4; numpy makes it \
+    with v.astype('float32').tobytes()";
 
 /// A view of a blob as a vector of f32, at least one, not yet known to be finite.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +48,27 @@ impl<'a> Vector<'a> {
     }
 
     /// The values, copied.
-    pub fn to_f32(self) -> Vec<f32> {
-        self.0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn to_f32(self) -> Result<Vec<f32>> {
+        let mut values = reserved(self.dims())?;
+        values.extend(self.0.iter().map(|&b| f32::from_le_bytes(b)));
+        Ok(values)
+    }
+
+    /// Whether the bytes read as numbers of usual size if each takes 8 of them: numpy makes such blobs
+    /// of an array that nobody told to be float32. Vectors of f32 with elements below 0.1 or so do
+    /// not: seen as f64 they are next to nothing.
+    pub fn looks_like_f64(self) -> bool {
+        let (pairs, rest) = self.0.as_chunks::<2>();
+        let usual = |[low, high]: &[[u8; 4]; 2]| {
+            let bits =
+                u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << 32;
+            let x = f64::from_bits(bits).abs();
+            x == 0.0 || (1e-7..1e7).contains(&x)
+        };
+        rest.is_empty() && pairs.iter().all(usual) && self.0.iter().any(|b| *b != [0; 4])
     }
 
     /// # Errors
@@ -54,10 +80,17 @@ impl<'a> Vector<'a> {
             .position(|&b| !f32::from_le_bytes(b).is_finite());
         match bad {
             None => Ok(()),
-            Some(i) => Err(Error::invalid(format!(
-                "element {i} of the vector is {}, expected a finite number",
-                f32::from_le_bytes(self.0[i])
-            ))),
+            Some(i) => {
+                let element = f32::from_le_bytes(self.0[i]);
+                let question = if self.looks_like_f64() {
+                    format!("; {FLOAT64}")
+                } else {
+                    String::new()
+                };
+                Err(Error::invalid(format!(
+                    "element {i} of the vector is {element}, expected a finite number{question}"
+                )))
+            }
         }
     }
 }
@@ -70,56 +103,54 @@ pub fn from_f32(values: &[f32]) -> Vec<u8> {
 /// A JSON array with the shortest digits that give the same f32 back.
 ///
 /// # Errors
-/// A NaN or infinity: JSON has none.
+/// A NaN or infinity: JSON has none. Out of memory.
 pub fn to_json(v: Vector<'_>) -> Result<String> {
+    /// The longest that an element and its comma are: `-1.17549435e-38,`.
+    const LONGEST: usize = 16;
     v.check_finite()?;
-    serde_json::to_string(&v.to_f32()).map_err(|e| Error::internal(e.to_string()))
+    // All at once, so that writing allocates nothing.
+    let mut bytes = reserved(LONGEST * v.dims() + 2)?;
+    let values = v.0.iter().map(|&b| f32::from_le_bytes(b));
+    serde_json::Serializer::new(&mut bytes)
+        .collect_seq(values)
+        .map_err(|e| Error::internal(e.to_string()))?;
+    bytes.shrink_to_fit();
+    String::from_utf8(bytes).map_err(|e| Error::internal(e.to_string()))
 }
 
 /// The blob of a JSON array of numbers. Each is read as f64 and rounded to f32, as numpy does.
 ///
 /// # Errors
-/// Not JSON, not an array, an empty array, an element that is no number or beyond f32's range.
+/// Not JSON, not an array, an empty array, an element that is no number or beyond f32's range. Out of
+/// memory.
 pub fn from_json(json: &str) -> Result<Vec<u8>> {
     let wanted = "expected a JSON array of numbers such as [0.1, 0.2]";
-    let value: serde_json::Value = serde_json::from_str(json)
-        .map_err(|e| Error::invalid(format!("not valid JSON ({e}); {wanted}")))?;
-    let serde_json::Value::Array(items) = value else {
-        return Err(Error::invalid(format!(
-            "the JSON is {}, {wanted}",
-            json_kind(&value)
-        )));
-    };
-    if items.is_empty() {
-        return Err(Error::invalid(format!("the JSON array is empty, {wanted}")));
-    }
-    let mut values = Vec::with_capacity(items.len());
-    for (i, item) in items.iter().enumerate() {
-        let Some(x) = item.as_f64() else {
-            return Err(Error::invalid(format!(
-                "element {i} is {}, {wanted}",
-                json_kind(item)
-            )));
+    let (mut elements, mut bytes, mut i) = (Elements::default(), Vec::new(), 0);
+    loop {
+        let element = elements.next(json).map_err(|problem| match problem {
+            Problem::Syntax(e) => Error::invalid(format!("not valid JSON ({e}); {wanted}")),
+            Problem::NoArray(what) => Error::invalid(format!("the JSON is {what}, {wanted}")),
+        })?;
+        let number = match element {
+            Some(Element::Number(number)) => number,
+            Some(other) => {
+                let what = other.name();
+                return Err(Error::invalid(format!("element {i} is {what}, {wanted}")));
+            }
+            None if i == 0 => {
+                return Err(Error::invalid(format!("the JSON array is empty, {wanted}")));
+            }
+            None => return Ok(bytes),
         };
-        let narrowed = x as f32;
+        let narrowed = number.as_f64().unwrap_or(f64::NAN) as f32;
         if !narrowed.is_finite() {
             return Err(Error::invalid(format!(
-                "element {i} ({item}) is beyond the range of f32"
+                "element {i} ({number}) is beyond the range of f32"
             )));
         }
-        values.push(narrowed);
-    }
-    Ok(from_f32(&values))
-}
-
-fn json_kind(value: &serde_json::Value) -> &'static str {
-    match value {
-        serde_json::Value::Null => "null",
-        serde_json::Value::Bool(_) => "a boolean",
-        serde_json::Value::Number(_) => "a number",
-        serde_json::Value::String(_) => "a string",
-        serde_json::Value::Array(_) => "an array",
-        serde_json::Value::Object(_) => "an object",
+        bytes.try_reserve(4).map_err(|_| out_of_memory())?;
+        bytes.extend_from_slice(&narrowed.to_le_bytes());
+        i += 1;
     }
 }
 
@@ -152,6 +183,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn vectors_of_f64_are_told_from_those_of_f32() {
+        let is_f64 = |bytes: &[u8]| Vector::parse(bytes).unwrap().looks_like_f64();
+        let unit: Vec<f64> = (1..=384)
+            .map(|i| (f64::from(i) * 0.37).sin() / 14.0)
+            .collect();
+        let of_f64: Vec<u8> = unit.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let of_f32 = from_f32(&unit.iter().map(|&x| x as f32).collect::<Vec<_>>());
+        assert!(is_f64(&of_f64));
+        assert!(!is_f64(&of_f32) && !is_f64(&of_f32[..4 * 383]) && !is_f64(&[0; 64]));
+    }
+
     proptest! {
         #[test]
         fn json_gives_the_same_bits_back(bits in proptest::collection::vec(any::<u32>(), 1..50)) {
@@ -159,6 +202,7 @@ mod tests {
             prop_assume!(!values.is_empty());
             let blob = from_f32(&values);
             let json = to_json(Vector::parse(&blob).unwrap()).unwrap();
+            prop_assert!(json.len() <= 16 * values.len() + 2);
             prop_assert_eq!(from_json(&json).unwrap(), blob);
         }
     }

@@ -3,7 +3,8 @@
 //! One body for each measure, compiled once for the base CPU and once for AVX2; the compiler
 //! vectorises it over [`LANES`] independent sums. The product of two f32 is exact in f64, so every
 //! version adds the same numbers in the same order: the results have the same bits on every CPU,
-//! and one naive oracle (in the tests) covers them all.
+//! and one naive oracle (in the tests) covers them all. A NaN or infinity in a vector shows in the sum, so
+//! that no pass over the elements is needed to refuse it.
 #![allow(unsafe_code)]
 
 /// Independent partial sums: enough to hide the latency of addition, and a multiple of the widest

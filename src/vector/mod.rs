@@ -19,12 +19,14 @@ pub mod storage;
 pub use blob::Vector;
 
 use crate::error::{Error, Result};
+use crate::memory::reserved;
 
 /// Cosine of the angle between two vectors, in [-1, 1]; 0 where one of them is the zero vector.
 ///
 /// # Errors
 /// Different dimensions, or a NaN or infinity in either vector.
 pub fn cosine(a: Vector<'_>, b: Vector<'_>) -> Result<f64> {
+    check_dims(a, b)?;
     let norm = squared_norm(a)?;
     cosine_with_norm(a, norm, b)
 }
@@ -34,7 +36,7 @@ pub fn cosine(a: Vector<'_>, b: Vector<'_>) -> Result<f64> {
 /// # Errors
 /// As [`cosine`].
 pub fn cosine_with_norm(a: Vector<'_>, a_squared: f64, b: Vector<'_>) -> Result<f64> {
-    same_dims(a, b)?;
+    check_dims(a, b)?;
     let (ab, bb) = kernels::dot_and_squared(a.elements(), b.elements());
     if !bb.is_finite() || !ab.is_finite() {
         return Err(not_finite(&[a, b]));
@@ -59,7 +61,7 @@ pub fn squared_norm(v: Vector<'_>) -> Result<f64> {
 /// # Errors
 /// As [`cosine`].
 pub fn dot(a: Vector<'_>, b: Vector<'_>) -> Result<f64> {
-    same_dims(a, b)?;
+    check_dims(a, b)?;
     finite(kernels::dot(a.elements(), b.elements()), &[a, b])
 }
 
@@ -68,19 +70,21 @@ pub fn dot(a: Vector<'_>, b: Vector<'_>) -> Result<f64> {
 /// # Errors
 /// As [`cosine`].
 pub fn l2(a: Vector<'_>, b: Vector<'_>) -> Result<f64> {
-    same_dims(a, b)?;
+    check_dims(a, b)?;
     Ok(finite(kernels::squared_l2(a.elements(), b.elements()), &[a, b])?.sqrt())
 }
 
-/// The vector divided by `max(norm, 1e-12)`, as FlagEmbedding does; the zero vector stays zero.
+/// The blob of the vector divided by `max(norm, 1e-12)`, as FlagEmbedding does; the zero vector stays
+/// zero.
 ///
 /// # Errors
-/// A NaN or infinity in the vector.
-pub fn normalize(v: Vector<'_>) -> Result<Vec<f32>> {
-    let mut values = v.to_f32();
-    let norm = squared_norm(v)?.sqrt();
-    scale_to_unit(&mut values, norm);
-    Ok(values)
+/// A NaN or infinity in the vector. Out of memory.
+pub fn normalize(v: Vector<'_>) -> Result<Vec<u8>> {
+    let divisor = divisor(squared_norm(v)?.sqrt());
+    let mut bytes = reserved(4 * v.dims())?;
+    let scaled = |&element: &[u8; 4]| scaled(f32::from_le_bytes(element), divisor).to_le_bytes();
+    bytes.extend(v.elements().iter().flat_map(scaled));
+    Ok(bytes)
 }
 
 /// [`normalize`] in place, for rows that are known to be finite.
@@ -90,23 +94,34 @@ pub fn normalize_in_place(row: &mut [f32]) {
         .map(|&x| f64::from(x) * f64::from(x))
         .sum::<f64>()
         .sqrt();
-    scale_to_unit(row, norm);
-}
-
-fn scale_to_unit(row: &mut [f32], norm: f64) {
-    let divisor = norm.max(1e-12);
+    let divisor = divisor(norm);
     for x in row {
-        *x = (f64::from(*x) / divisor) as f32;
+        *x = scaled(*x, divisor);
     }
 }
 
-fn same_dims(a: Vector<'_>, b: Vector<'_>) -> Result<()> {
+fn divisor(norm: f64) -> f64 {
+    norm.max(1e-12)
+}
+
+fn scaled(x: f32, divisor: f64) -> f32 {
+    (f64::from(x) / divisor) as f32
+}
+
+/// # Errors
+/// Vectors of different dimensions.
+pub fn check_dims(a: Vector<'_>, b: Vector<'_>) -> Result<()> {
     if a.dims() == b.dims() {
         return Ok(());
     }
+    let (longer, shorter) = if a.dims() > b.dims() { (a, b) } else { (b, a) };
+    let reason = if longer.dims() == 2 * shorter.dims() && longer.looks_like_f64() {
+        blob::FLOAT64
+    } else {
+        "vectors of different models cannot be compared"
+    };
     Err(Error::invalid(format!(
-        "the vectors have {} and {} dimensions, expected equal ones; \
-         vectors of different models cannot be compared",
+        "the vectors have {} and {} dimensions, expected equal ones; {reason}",
         a.dims(),
         b.dims()
     )))
@@ -184,11 +199,14 @@ mod tests {
     #[test]
     fn normalize_gives_unit_length_and_keeps_zero() {
         let v = bytes(&[3.0, 4.0]);
-        assert_eq!(normalize(Vector::parse(&v).unwrap()).unwrap(), [0.6, 0.8]);
+        assert_eq!(
+            normalize(Vector::parse(&v).unwrap()).unwrap(),
+            bytes(&[0.6, 0.8])
+        );
         let zero = bytes(&[0.0, 0.0]);
         assert_eq!(
             normalize(Vector::parse(&zero).unwrap()).unwrap(),
-            [0.0, 0.0]
+            bytes(&[0.0, 0.0])
         );
     }
 }

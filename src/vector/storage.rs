@@ -91,7 +91,7 @@ impl Storage {
         let mut widened = Vec::new();
         let vector = self.widen(stored, &mut widened)?;
         vector.check_finite()?;
-        Ok(vector.to_f32())
+        vector.to_f32()
     }
 
     fn check_length(self, stored: &[u8], dims: usize) -> Result<()> {

@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test program uses a part of it
 
 use bge::engine::internals::protobuf::Model;
-use bge::engine::{Embedder, ModelLocation, Options, Pooling};
+use bge::engine::{Embedder, ModelLocation, NeverStop, Options, Pooling};
 use prost::Message;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,7 @@ pub fn tiny(name: &str, options: &Options) -> Embedder {
         name,
         &ModelLocation::folder(&fixtures().join(name)),
         options,
+        &NeverStop,
     )
     .expect("a tiny model")
 }
@@ -50,6 +51,7 @@ pub fn real(options: &Options) -> Embedder {
         "bge-small-en-v1.5",
         &ModelLocation::folder(&folder),
         options,
+        &NeverStop,
     )
     .expect("run `make model` first")
 }
@@ -75,7 +77,12 @@ impl Scratch {
     }
 
     pub fn load(&self, options: &Options) -> bge::Result<Embedder> {
-        Embedder::load("scratch", &ModelLocation::folder(&self.0), options)
+        Embedder::load(
+            "scratch",
+            &ModelLocation::folder(&self.0),
+            options,
+            &NeverStop,
+        )
     }
 }
 

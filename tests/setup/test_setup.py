@@ -12,9 +12,11 @@ from setup_fakes import SCRIPTS, executable
 BASH = shutil.which("bash")
 SETUP = SCRIPTS / "setup.sh"
 TOOLS = {"cc": ["cc"], "sqlite3": ["sqlite3"], "maven": ["mvn", "java"], "strace": ["strace"],
-         "binutils": ["nm", "readelf"], "unzip": ["unzip"]}
+         "binutils": ["nm", "readelf"], "unzip": ["unzip"], "node": ["npm", "node"], "go": ["go"],
+         "jdk": ["java", "javac"]}
 PACKAGES = {"cc": "gcc libc6-dev", "sqlite3": "sqlite3", "libsqlite3": "libsqlite3-dev", "python3": "python3", "venv": "python3-venv",
-            "maven": "maven default-jre-headless", "strace": "strace", "binutils": "binutils", "unzip": "unzip"}
+            "maven": "maven default-jre-headless", "strace": "strace", "binutils": "binutils", "unzip": "unzip",
+            "node": "nodejs npm", "go": "golang-go", "jdk": "default-jdk-headless"}
 
 
 class Machine:
@@ -42,6 +44,8 @@ class Machine:
             for tool in tools:
                 self.tool(tool)
         self.python()
+        self.tool("node", "echo 20.20.2")
+        self.tool("go", "echo 'go version go1.26.8 linux/amd64'")
         self.tool("cargo", "echo 'cargo 1.95.0 (f2d3ce0bd 2026-03-21)'")
         (self.tmp / "libclang.so.1").touch()
         self.env["LIBCLANG_PATH"] = str(self.tmp)
@@ -82,7 +86,8 @@ def test_only_what_is_missing_is_in_the_command(machine):
     assert done.stderr.endswith("--no-install-recommends strace unzip\n") and "missing: strace unzip;" in done.stderr
 
 
-@pytest.mark.parametrize("need, tool", [("maven", "java"), ("maven", "mvn"), ("binutils", "readelf")])
+@pytest.mark.parametrize("need, tool", [("maven", "java"), ("maven", "mvn"), ("binutils", "readelf"), ("node", "npm"),
+                                        ("jdk", "javac")])
 def test_half_of_a_need_is_not_enough(machine, need, tool):
     machine.everything()
     (machine.bin / tool).unlink()
@@ -92,6 +97,17 @@ def test_half_of_a_need_is_not_enough(machine, need, tool):
 def test_a_compiler_without_headers_is_not_enough(machine):
     machine.tool("cc", "exit 1")
     assert machine.setup("cc").returncode == 1
+
+
+@pytest.mark.parametrize("need, tool, says, works", [
+    ("node", "node", "18.17.0", True), ("node", "node", "16.20.2", False), ("node", "node", "", False),
+    ("go", "go", "go version go1.23 linux/amd64", True), ("go", "go", "go version go1.19.8 linux/amd64", False),
+    ("go", "go", "no version", False),
+])
+def test_other_languages_are_new_enough(machine, need, tool, says, works):
+    machine.everything()
+    machine.tool(tool, f"echo '{says}'")
+    assert machine.setup(need).returncode == (0 if works else 1)
 
 
 @pytest.mark.parametrize("need, code, works", [
@@ -157,7 +173,8 @@ def test_a_machine_without_apt_get(machine):
 def test_an_unknown_need_and_none_at_all_list_the_known(machine, needs):
     machine.user(0)
     done = machine.setup(*needs)
-    assert done.returncode == 2 and "cc libclang sqlite3 libsqlite3 python3 venv maven strace binutils unzip rust" in done.stderr
+    known = "cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip chromium node go jdk rust"
+    assert done.returncode == 2 and known in done.stderr
     assert machine.apt() == []
 
 

@@ -10,10 +10,9 @@
 
 use crate::engine::embedding::embedder::{Role, SharedEmbedder};
 use crate::engine::inference::runner::SharedVector;
-use crate::engine::stop::{POLL, Stop};
+use crate::engine::stop::{POLL, Stop, StopFlag};
 use crate::error::{Error, Kind, Result};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
 /// A row of the source: anything that names it, and its text (none: no vector).
@@ -124,7 +123,7 @@ impl<K> Bulk<K> {
     ) -> Result<()> {
         let ids = take_ids(&mut rows);
         let model = self.model.clone();
-        let stopped = Flag::default();
+        let stopped = StopFlag::default();
         let (vectors, read) = std::thread::scope(|scope| {
             let (done, outcome) = channel();
             let stopped = &stopped;
@@ -138,14 +137,14 @@ impl<K> Bulk<K> {
             }
             let read = self.read_window(source, stop);
             if matches!(&read, Err(e) if e.kind() == Kind::Interrupted) {
-                stopped.0.store(true, Ordering::Relaxed);
+                stopped.set();
             }
             loop {
                 match outcome.recv_timeout(POLL) {
                     Ok(vectors) => return (vectors, read),
                     Err(RecvTimeoutError::Timeout) => {
                         if let Err(e) = stop.check() {
-                            stopped.0.store(true, Ordering::Relaxed);
+                            stopped.set();
                             return (Err(e), read);
                         }
                     }
@@ -223,18 +222,4 @@ impl<K> Bulk<K> {
 
 fn take_ids<K>(rows: &mut [Read<K>]) -> Vec<Vec<i64>> {
     rows.iter_mut().filter_map(|(_, ids)| ids.take()).collect()
-}
-
-/// How the caller's thread tells the other one to stop.
-#[derive(Default)]
-struct Flag(AtomicBool);
-
-impl Stop for Flag {
-    fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            Err(Error::interrupted())
-        } else {
-            Ok(())
-        }
-    }
 }

@@ -9,11 +9,12 @@ use crate::engine::inference::prepare;
 use crate::engine::inference::runner::SharedVector;
 use crate::engine::inference::runtime::SettingUp;
 use crate::engine::inference::session::Session;
+use crate::engine::memory::{text_with_room, with_room};
 use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::{self, Device};
 use crate::engine::models::files::ModelFiles;
 use crate::engine::models::find::ModelLocation;
-use crate::engine::models::fingerprint::fingerprint;
+use crate::engine::models::fingerprint::Fingerprint;
 use crate::engine::models::options::{Options, Overflow};
 use crate::engine::models::pass::PassReport;
 use crate::engine::models::precision::Precision;
@@ -23,8 +24,9 @@ use crate::engine::text::size::check_text_size;
 use crate::engine::text::tokenizer::Tokenizer;
 use crate::error::{Error, Kind, Result};
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// What a text is to retrieval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,9 @@ pub enum Role {
 /// A model that is loaded. Shared by all threads; one inference runs at a time, on all its threads.
 pub struct Embedder {
     name: String,
-    files: ModelFiles,
+    folder: PathBuf,
+    graph: PathBuf,
+    weight_bytes: u64,
     config: ModelConfig,
     overflow: Overflow,
     device: Running,
@@ -50,7 +54,7 @@ pub struct Embedder {
     queue: Queue<Session>,
     cache: VectorCache,
     runs: Arc<AtomicU64>,
-    fingerprint: OnceLock<[u8; 16]>,
+    fingerprint: Fingerprint,
 }
 
 /// Where a model runs.
@@ -67,6 +71,9 @@ pub struct Running {
 
 const CACHE_MB: u64 = 64;
 
+/// How often files are read that change meanwhile.
+const TRIES: usize = 3;
+
 /// Texts on which a prepared graph is compared with the file's: short, and of two lengths.
 const PROBES: [&str; 2] = [
     "What does a pass over the graph change?",
@@ -74,50 +81,94 @@ const PROBES: [&str; 2] = [
 ];
 
 impl Embedder {
-    /// Loads a model under a name.
+    /// Loads a model under a name. Asks `stop` between the steps; one step takes some tenths of a second
+    /// for a small model.
     ///
     /// # Errors
     /// A folder or graph that is not a text encoder's, an option out of the model's range, no
-    /// runtime.
-    pub fn load(name: &str, location: &ModelLocation, options: &Options) -> Result<Self> {
+    /// runtime, files that change while they are read, an interruption.
+    pub fn load(
+        name: &str,
+        location: &ModelLocation,
+        options: &Options,
+        stop: &(dyn Stop + Sync),
+    ) -> Result<Self> {
         let load = || -> Result<Self> {
             let _setting_up = SettingUp::enter()?;
-            let config = configure(location, options)?;
-            let files = location.files()?;
-            let tokenizer = Tokenizer::load(files.tokenizer(), &config)?;
-            let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-            let threads = options.threads.unwrap_or_else(cores);
-            let probe = PROBES.map(|text| tokenizer.encode(text, &NeverStop));
-            let probe = probe.into_iter().collect::<Result<Vec<_>>>()?;
-            let loaded = prepare::load(&files, &config, options, threads, &probe)?;
-            let (precision, runs) = (loaded.precision, loaded.session.runs());
-            let batch_tokens = options
-                .batch_tokens
-                .unwrap_or_else(|| batch_tokens(loaded.device, options, &config));
-            let device = Running {
-                asked: options.device,
-                got: loaded.device,
-                reason: loaded.device_reason,
-                nodes: loaded.session.nodes().cloned(),
-            };
-            Ok(Embedder {
-                name: name.to_owned(),
-                files,
-                config,
-                overflow: options.overflow,
-                device,
-                threads,
-                precision,
-                passes: loaded.passes,
-                graph_cache: loaded.graph_cache,
-                tokenizer,
-                queue: Queue::new(loaded.session, batch_tokens, precision != Precision::Int8),
-                cache: VectorCache::new(options.cache_mb.unwrap_or(CACHE_MB) << 20),
-                runs,
-                fingerprint: OnceLock::new(),
-            })
+            for _ in 0..TRIES {
+                let files = location.files()?;
+                let model = Self::load_files(name, location, &files, options, stop)?;
+                if files.are_as_opened() {
+                    return Ok(model);
+                }
+            }
+            Err(Error::invalid(format!(
+                "files in {} were changed while they were read; load the model again once they are complete",
+                location.folder.display()
+            )))
         };
-        load().map_err(|e| e.at(format_args!("model '{name}'")))
+        load().map_err(|e| match e.kind() {
+            Kind::Interrupted => e,
+            _ => e.at(format_args!("model '{name}'")),
+        })
+    }
+
+    fn load_files(
+        name: &str,
+        location: &ModelLocation,
+        files: &ModelFiles,
+        options: &Options,
+        stop: &(dyn Stop + Sync),
+    ) -> Result<Self> {
+        let config = configure(location, options)?;
+        let tokenizer = Tokenizer::load(files, &config)?;
+        stop.check()?;
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = options.threads.unwrap_or_else(cores);
+        let probe = PROBES.map(|text| tokenizer.encode(text, &NeverStop));
+        let probe = probe.into_iter().collect::<Result<Vec<_>>>()?;
+        let (hashes, loaded) = std::thread::scope(|scope| {
+            let hashing = std::thread::Builder::new().spawn_scoped(scope, || files.hash(stop));
+            let loaded = prepare::load(files, &config, options, threads, &probe, stop);
+            let hashes = match hashing {
+                Ok(thread) => thread.join().unwrap_or_else(|_| {
+                    Err(Error::internal("a panic while hashing the model's files"))
+                }),
+                // No thread to be had.
+                Err(_) => files.hash(stop),
+            };
+            (hashes, loaded)
+        });
+        let loaded = loaded?;
+        let fingerprint = Fingerprint::of(hashes?, &config, loaded.precision);
+        let (precision, runs) = (loaded.precision, loaded.session.runs());
+        let batch_tokens = options
+            .batch_tokens
+            .unwrap_or_else(|| batch_tokens(loaded.device, options, &config));
+        let device = Running {
+            asked: options.device,
+            got: loaded.device,
+            reason: loaded.device_reason,
+            nodes: loaded.session.nodes().cloned(),
+        };
+        Ok(Embedder {
+            name: name.to_owned(),
+            folder: files.folder().to_path_buf(),
+            graph: files.graph().to_path_buf(),
+            weight_bytes: files.bytes(),
+            config,
+            overflow: options.overflow,
+            device,
+            threads,
+            precision,
+            passes: loaded.passes,
+            graph_cache: loaded.graph_cache,
+            tokenizer,
+            queue: Queue::new(loaded.session, batch_tokens, precision != Precision::Int8),
+            cache: VectorCache::new(options.cache_mb.unwrap_or(CACHE_MB) << 20),
+            runs,
+            fingerprint,
+        })
     }
 
     /// One vector of [`Self::dims`] values, L2-normalised; from the cache where it is there, else
@@ -127,7 +178,7 @@ impl Embedder {
     /// A text above the limit, an interruption, a failure of the runtime.
     pub fn embed(&self, text: &str, role: Role, stop: &dyn Stop) -> Result<SharedVector> {
         check_text_size(text.len())?;
-        let text = self.with_instruction(text, role);
+        let text = self.with_instruction(text, role)?;
         if let Some(vector) = self.cache.get(&text) {
             return Ok(vector);
         }
@@ -148,10 +199,10 @@ impl Embedder {
         role: Role,
         stop: &dyn Stop,
     ) -> Result<Vec<SharedVector>> {
-        let ids = texts
-            .iter()
-            .map(|text| self.encode_as(text, role, stop))
-            .collect::<Result<_>>()?;
+        let mut ids = with_room(texts.len())?;
+        for text in texts {
+            ids.push(self.encode_as(text, role, stop)?);
+        }
         self.embed_encoded(ids, stop)
     }
 
@@ -161,7 +212,7 @@ impl Embedder {
     /// A text above the limit, or one that would be cut where the options forbid it.
     pub fn encode_as(&self, text: &str, role: Role, stop: &dyn Stop) -> Result<Vec<i64>> {
         check_text_size(text.len())?;
-        self.encode(&self.with_instruction(text, role), stop)
+        self.encode(&self.with_instruction(text, role)?, stop)
     }
 
     /// The second half of [`Self::embed_many`]: runs what [`Self::encode_as`] gave.
@@ -175,7 +226,8 @@ impl Embedder {
     ) -> Result<Vec<SharedVector>> {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
         let plan = batch::plan(&lengths, self.queue.budget());
-        let mut vectors: Vec<Option<SharedVector>> = vec![None; ids.len()];
+        let mut vectors: Vec<Option<SharedVector>> = with_room(ids.len())?;
+        vectors.resize(ids.len(), None);
         for range in plan.batches {
             stop.check()?;
             let members = &plan.order[range];
@@ -274,22 +326,37 @@ impl Embedder {
         self.config.dims
     }
 
-    /// What its vectors depend on; read from its files at the first call.
+    /// What its vectors depend on, as an index remembers it: of the bytes that were loaded, whatever
+    /// became of the files.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// None today; callers need not know that it is at hand.
     pub fn fingerprint(&self) -> Result<[u8; 16]> {
-        if let Some(known) = self.fingerprint.get() {
-            return Ok(*known);
-        }
-        let made =
-            fingerprint(&self.files, &self.config, self.precision).map_err(|e| self.say(e))?;
-        Ok(*self.fingerprint.get_or_init(|| made))
+        Ok(self.fingerprint.bytes())
     }
 
-    /// Its files.
-    pub fn files(&self) -> &ModelFiles {
-        &self.files
+    /// Whether its vectors are those that an index remembers by this fingerprint, of today's kind or of an
+    /// older one.
+    ///
+    /// # Errors
+    /// As [`Self::fingerprint`].
+    pub fn has_fingerprint(&self, remembered: &[u8]) -> Result<bool> {
+        Ok(self.fingerprint.is(remembered))
+    }
+
+    /// The folder it was loaded from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The graph's file.
+    pub fn graph(&self) -> &Path {
+        &self.graph
+    }
+
+    /// The size of the files with its weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
     }
 
     /// What its folder says.
@@ -342,10 +409,15 @@ impl Embedder {
         self.overflow
     }
 
-    fn with_instruction<'t>(&self, text: &'t str, role: Role) -> Cow<'t, str> {
+    fn with_instruction<'t>(&self, text: &'t str, role: Role) -> Result<Cow<'t, str>> {
         match (role, self.config.query_instruction.as_str()) {
-            (Role::Passage, _) | (Role::Query, "") => Cow::Borrowed(text),
-            (Role::Query, instruction) => Cow::Owned(format!("{instruction}{text}")),
+            (Role::Passage, _) | (Role::Query, "") => Ok(Cow::Borrowed(text)),
+            (Role::Query, instruction) => {
+                let mut whole = text_with_room(instruction.len() + text.len())?;
+                whole.push_str(instruction);
+                whole.push_str(text);
+                Ok(Cow::Owned(whole))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::engine::embedding::embedder::Embedder;
 use crate::engine::embedding::registry;
 use crate::engine::models::config::ModelConfig;
-use crate::engine::models::files::{self, ModelFiles};
+use crate::engine::models::files;
 use crate::engine::models::find::{self, ModelLocation};
 use crate::engine::models::pooling::Pooling;
 use std::path::{Path, PathBuf};
@@ -43,27 +43,29 @@ pub fn models() -> Vec<ListedModel> {
 }
 
 fn loaded(model: &Embedder) -> ListedModel {
-    let (name, files) = (model.name().to_owned(), model.files());
     ListedModel {
         loaded: true,
         device: Some(model.device().got.name()),
         precision: Some(model.precision().name()),
-        ..describe(name, files.folder(), Some(model.config()), Some(files))
+        bytes: Some(model.weight_bytes()),
+        ..describe(
+            model.name().to_owned(),
+            model.folder(),
+            Some(model.config()),
+        )
     }
 }
 
 fn on_disk(name: String, location: &ModelLocation) -> ListedModel {
     let config = ModelConfig::read(&location.folder, &location.model).ok();
     let files = location.files().ok();
-    describe(name, &location.folder, config.as_ref(), files.as_ref())
+    ListedModel {
+        bytes: files.map(|files| files.bytes()),
+        ..describe(name, &location.folder, config.as_ref())
+    }
 }
 
-fn describe(
-    name: String,
-    folder: &Path,
-    config: Option<&ModelConfig>,
-    files: Option<&ModelFiles>,
-) -> ListedModel {
+fn describe(name: String, folder: &Path, config: Option<&ModelConfig>) -> ListedModel {
     ListedModel {
         name,
         source: folder.to_path_buf(),
@@ -74,6 +76,6 @@ fn describe(
         device: None,
         precision: None,
         revision: files::revision(folder),
-        bytes: files.and_then(ModelFiles::bytes),
+        bytes: None,
     }
 }

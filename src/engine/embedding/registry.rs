@@ -3,15 +3,18 @@
 //! and forgotten: the next call tries again, so nobody has to reconnect once the cause is fixed.
 
 use crate::engine::embedding::embedder::{Embedder, SharedEmbedder};
+use crate::engine::inference::runtime::{self, SettingUp};
 use crate::engine::models::find::ModelLocation;
 use crate::engine::models::name::check_name;
 use crate::engine::models::options::Options;
 use crate::engine::process::lock::lock;
 use crate::engine::process::per_process::PerProcess;
-use crate::engine::stop::{NeverStop, POLL, Stop};
-use crate::error::{Error, Result};
+use crate::engine::stop::{NeverStop, POLL, Stop, StopFlag};
+use crate::error::{Error, Kind, Result};
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// The models of one process.
 #[derive(Default)]
@@ -37,8 +40,8 @@ pub fn model(name: &str) -> Result<SharedEmbedder> {
     model_unless(name, &NeverStop)
 }
 
-/// [`model`], which stops waiting for another thread's loading when asked to. (Loading itself, some
-/// tenths of a second for a small model, cannot be stopped half-way.)
+/// [`model`], which stops waiting when asked to. A load that was begun goes on, on a thread of its own:
+/// the next call finds the model, or waits for it again.
 ///
 /// # Errors
 /// As [`model`]; an interruption.
@@ -58,18 +61,41 @@ pub fn default_model_name() -> String {
 /// name's old model keeps it until he is done.
 ///
 /// # Errors
-/// As [`model`]; the old model then stays.
+/// As [`model`]. The old model then stays.
 pub fn load(name: &str, source: &str, options: &Options) -> Result<SharedEmbedder> {
+    load_unless(name, source, options, &NeverStop)
+}
+
+/// [`load`], which stops when asked to; what was begun is then given up after its step.
+///
+/// # Errors
+/// As [`load`]; an interruption.
+pub fn load_unless(
+    name: &str,
+    source: &str,
+    options: &Options,
+    stop: &dyn Stop,
+) -> Result<SharedEmbedder> {
     check_name(name)?;
-    let loaded =
-        ModelLocation::parse(source).and_then(|source| Embedder::load(name, &source, options));
     let registry = REGISTRY.get();
-    let model = Arc::new(loaded.inspect_err(|e| registry.remember(e))?);
-    let slot = Slot {
-        outcome: Mutex::new(Some(Ok(Arc::clone(&model)))),
-        ready: Condvar::new(),
+    let location = ModelLocation::parse(source).inspect_err(|e| registry.remember(e))?;
+    let slot = Arc::new(Slot::default());
+    let unwanted = Arc::new(StopFlag::default());
+    let job = LoadJob {
+        name: name.to_owned(),
+        location,
+        options: options.clone(),
+        stop: Arc::clone(&unwanted),
     };
-    let old = lock(&registry.slots).insert(name.to_owned(), Arc::new(slot));
+    let thread = start(job, {
+        let slot = Arc::clone(&slot);
+        move |loaded| slot.fill(loaded)
+    });
+    let model = wait_for(&slot, thread, stop).inspect_err(|e| {
+        unwanted.set();
+        registry.remember(e);
+    })?;
+    let old = lock(&registry.slots).insert(name.to_owned(), slot);
     // Not under the lock: dropping a session takes its time.
     drop(old);
     Ok(model)
@@ -86,12 +112,14 @@ pub fn unload(name: &str) -> bool {
 }
 
 impl Registry {
-    fn model(&self, name: &str, stop: &dyn Stop) -> Result<SharedEmbedder> {
+    fn model(&'static self, name: &str, stop: &dyn Stop) -> Result<SharedEmbedder> {
         let (slot, ours) = self.slot(name);
-        if ours {
-            self.load(name, &slot);
-        }
-        slot.wait(stop)
+        let thread = if ours {
+            self.load(name, Arc::clone(&slot))
+        } else {
+            None
+        };
+        wait_for(&slot, thread, stop)
     }
 
     /// The slot of a name, and whether we are the one to fill it.
@@ -105,32 +133,39 @@ impl Registry {
         (slot, true)
     }
 
-    fn load(&self, name: &str, slot: &Arc<Slot>) {
-        // A panic must not leave the others waiting for ever.
-        let loaded = std::panic::catch_unwind(|| load_by_name(name)).unwrap_or_else(|_| {
-            Err(Error::internal(format!(
-                "a panic while loading model '{name}'"
-            )))
-        });
+    /// Has the model of a slot of ours loaded.
+    fn load(&'static self, name: &str, slot: Arc<Slot>) -> Option<JoinHandle<()>> {
+        match LoadJob::by_name(name) {
+            Ok(job) => start(job, move |loaded| self.fill(&slot, loaded)),
+            Err(e) => {
+                self.fill(&slot, Err(e));
+                None
+            }
+        }
+    }
+
+    fn fill(&self, slot: &Arc<Slot>, loaded: Result<SharedEmbedder>) {
         if let Err(error) = &loaded {
             let mut slots = lock(&self.slots);
             // `bge_load` may have put another model there meanwhile.
-            if slots
-                .get(name)
-                .is_some_and(|present| Arc::ptr_eq(present, slot))
-            {
-                slots.remove(name);
-            }
+            slots.retain(|_, present| !Arc::ptr_eq(present, slot));
             drop(slots);
             self.remember(error);
         }
-        *lock(&slot.outcome) = Some(loaded.map(Arc::new));
-        slot.ready.notify_all();
+        slot.fill(loaded);
     }
 
     fn remember(&self, failure: &Error) {
-        *lock(&self.last_failure) = Some(failure.clone());
+        if failure.kind() != Kind::Interrupted {
+            *lock(&self.last_failure) = Some(failure.clone());
+        }
     }
+}
+
+/// The model of a name, if it is loaded.
+pub fn loaded_model(name: &str) -> Option<SharedEmbedder> {
+    let slot = lock(&REGISTRY.get().slots).get(name).cloned();
+    slot?.loaded()
 }
 
 /// The models that are loaded, by name.
@@ -146,24 +181,106 @@ pub fn last_failure() -> Option<Error> {
     lock(&REGISTRY.get().last_failure).clone()
 }
 
-/// The environment's options are for the default model only: others are loaded as they are, or by
-/// `bge_load` with options of their own.
-fn load_by_name(name: &str) -> Result<Embedder> {
-    let source = ModelLocation::named(name)?;
-    let options = if name == default_model_name() {
-        Options::from_environment()?
-    } else {
-        Options::default()
+/// What is to be loaded.
+struct LoadJob {
+    name: String,
+    location: ModelLocation,
+    options: Options,
+    stop: Arc<StopFlag>,
+}
+
+impl LoadJob {
+    /// The environment's options are for the default model only: others are loaded as they are, or by
+    /// `bge_load` with options of their own.
+    fn by_name(name: &str) -> Result<Self> {
+        let location = ModelLocation::named(name)?;
+        let options = if name == default_model_name() {
+            Options::from_environment()?
+        } else {
+            Options::default()
+        };
+        Ok(LoadJob {
+            name: name.to_owned(),
+            location,
+            options,
+            stop: Arc::default(),
+        })
+    }
+
+    fn run(&self) -> Result<SharedEmbedder> {
+        let load = || Embedder::load(&self.name, &self.location, &self.options, &*self.stop);
+        // A panic must not leave others waiting for ever.
+        let loaded = std::panic::catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
+            let name = &self.name;
+            Err(Error::internal(format!(
+                "a panic while loading model '{name}'"
+            )))
+        });
+        loaded.map(Arc::new)
+    }
+}
+
+/// Loads on a thread that ends with the load, so that whoever waits can go away; on this one where there
+/// is no other to be had.
+fn start(
+    job: LoadJob,
+    done: impl FnOnce(Result<SharedEmbedder>) + Send + 'static,
+) -> Option<JoinHandle<()>> {
+    // Before any lock of the loader's is taken, and to the end of the load: see there.
+    let setting_up = match SettingUp::enter() {
+        Ok(entered) => entered,
+        Err(e) => {
+            done(Err(e.at(format_args!("model '{}'", job.name))));
+            return None;
+        }
     };
-    Embedder::load(name, &source, &options)
+    // Here, since starting it writes the environment. What is wrong with it the load will say.
+    let _ = runtime::get();
+    let work = Arc::new(Mutex::new(Some((job, done, setting_up))));
+    let run = {
+        let work = Arc::clone(&work);
+        move || {
+            let taken = lock(&work).take();
+            if let Some((job, done, setting_up)) = taken {
+                let loaded = job.run();
+                drop(setting_up);
+                done(loaded);
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("bge-load".into());
+    let thread = thread.spawn(run.clone()).ok();
+    if thread.is_none() {
+        run();
+    }
+    thread
+}
+
+/// Waits for the outcome of a slot that this thread fills; nothing of ours is left running then.
+fn wait_for(
+    slot: &Slot,
+    thread: Option<JoinHandle<()>>,
+    stop: &dyn Stop,
+) -> Result<SharedEmbedder> {
+    let outcome = slot.wait(stop)?;
+    if let Some(thread) = thread {
+        let _ = thread.join();
+    }
+    outcome
 }
 
 impl Slot {
-    fn wait(&self, stop: &dyn Stop) -> Result<SharedEmbedder> {
+    fn fill(&self, outcome: Result<SharedEmbedder>) {
+        *lock(&self.outcome) = Some(outcome);
+        self.ready.notify_all();
+    }
+
+    /// Waits until it is filled, which is the outer result.
+    fn wait(&self, stop: &dyn Stop) -> Result<Result<SharedEmbedder>> {
         let mut outcome = lock(&self.outcome);
         loop {
             if let Some(outcome) = &*outcome {
-                return outcome.clone();
+                return Ok(outcome.clone());
             }
             let waited = self.ready.wait_timeout(outcome, POLL);
             drop(waited.unwrap_or_else(PoisonError::into_inner));

@@ -51,8 +51,8 @@ fn loaded_report(model: &Embedder) -> Value {
     let cache = model.cache().counters();
     json!({
         "name": model.name(),
-        "folder": text(model.files().folder()),
-        "graph": text(model.files().graph()),
+        "folder": text(model.folder()),
+        "graph": text(model.graph()),
         "dims": config.dims,
         "max_length": config.max_length,
         "pooling": config.pooling,

@@ -5,7 +5,7 @@
 
 use crate::engine::inference::library::{ApiTable, RuntimeLibrary};
 use crate::engine::inference::{assignment, elf, find_runtime};
-use crate::engine::models::searched_path;
+use crate::engine::models::{install, searched_path};
 use crate::engine::process::environment::set_env_if_unset;
 use crate::engine::process::lock::lock;
 use crate::engine::process::per_process::PerProcess;
@@ -202,9 +202,10 @@ fn open(path: &Path) -> Result<RuntimeLibrary> {
 
 fn way_out(error: &Error) -> Error {
     Error::invalid(format!(
-        "{error}; put ONNX Runtime {OLDEST} beside the extension as {} (`make build` does), \
+        "{error}; put ONNX Runtime {OLDEST} beside the extension as {} ({}), \
          or name it in $BGE_ORT_LIB",
-        find_runtime::RUNTIME_FILE
+        find_runtime::RUNTIME_FILE,
+        install::way_to_runtime()
     ))
 }
 

@@ -2,7 +2,7 @@
 //! pooled. Reads JSON only.
 
 use crate::engine::models::catalog;
-use crate::engine::models::files::{self, existing};
+use crate::engine::models::files::{self, read_json};
 use crate::engine::models::pooling::Pooling;
 use crate::error::{Error, Result};
 use serde_json::Value;
@@ -61,13 +61,6 @@ impl ModelConfig {
 
 const MIN_LENGTH: usize = 8;
 
-fn read_json(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(existing(path.to_path_buf())?)
-        .map_err(|e| Error::invalid(format!("{} cannot be read: {e}", path.display())))?;
-    serde_json::from_str(&text)
-        .map_err(|e| Error::invalid(format!("{} is not valid JSON: {e}", path.display())))
-}
-
 fn positive(json: &Value, key: &str, folder: &Path) -> Result<usize> {
     let limit = 1 << 24;
     match json.get(key).and_then(Value::as_u64) {
@@ -99,7 +92,7 @@ fn position_limit(json: &Value, folder: &Path) -> Result<usize> {
 /// `model_max_length` where there is one that means something (some files say 1e30).
 fn tokenizer_limit(folder: &Path) -> Result<Option<usize>> {
     let path = folder.join(files::TOKENIZER_CONFIG);
-    if !path.is_file() {
+    if !path.exists() {
         return Ok(None);
     }
     let limit = read_json(&path)?["model_max_length"].as_f64();
@@ -108,7 +101,7 @@ fn tokenizer_limit(folder: &Path) -> Result<Option<usize>> {
 
 fn read_pooling(folder: &Path) -> Result<Option<Pooling>> {
     let path = folder.join(files::POOLING_CONFIG);
-    if !path.is_file() {
+    if !path.exists() {
         return Ok(None);
     }
     let json = read_json(&path)?;

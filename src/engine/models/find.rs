@@ -5,6 +5,7 @@
 
 use crate::engine::models::catalog;
 use crate::engine::models::files::{self, ModelFiles};
+use crate::engine::models::install;
 use crate::engine::models::name::check_name;
 use crate::engine::models::searched_path::{SearchedPath, list, set_path, user_dir};
 use crate::engine::process::own_library::own_dir;
@@ -51,27 +52,37 @@ impl ModelLocation {
         }
     }
 
-    /// What a user names: a model folder, an `.onnx` file in one (or in its `onnx/`), or the name of
-    /// a model.
+    /// What a user names: the path of a model folder or of an `.onnx` file in one (or in its `onnx/`), or
+    /// the name of a model. Only what looks like a path is one: it is absolute, contains a separator, or
+    /// starts with `.` or `~` (the user's home folder). A plain word is never looked for in the working
+    /// directory, which is the host's business.
     ///
     /// # Errors
     /// None of these.
     pub fn parse(text: &str) -> Result<Self> {
-        let path = Path::new(text);
-        if path.is_dir() && (text.contains(['/', '\\']) || model(text).is_err()) {
-            return Ok(Self::folder(path));
+        if !looks_like_path(text) {
+            return Self::named(text).map_err(|e| {
+                let shown: String = text.chars().take(80).collect();
+                Error::invalid(format!(
+                    "{e}; a path is written with a separator, such as './{}'",
+                    shown.escape_debug()
+                ))
+            });
+        }
+        let path = at_home(text);
+        if path.is_dir() {
+            return Ok(Self::folder(&path));
         }
         if path.is_file() && path.extension().is_some_and(|e| e == "onnx") {
-            return Ok(Self::graph(path));
-        }
-        if check_name(text).is_ok() {
-            return Self::named(text);
+            return Ok(Self::graph(&path));
         }
         let shown: String = text.chars().take(200).collect();
-        Err(Error::invalid(format!(
-            "'{}' is neither a model folder nor an .onnx file in one, nor a model's name",
-            shown.escape_debug()
-        )))
+        let what = if path.exists() {
+            "is there, but is neither a model folder nor an .onnx file in one"
+        } else {
+            "does not exist; expected a model folder or an .onnx file in one, or a model's name"
+        };
+        Err(Error::invalid(format!("'{}' {what}", shown.escape_debug())))
     }
 
     /// The files there.
@@ -98,6 +109,23 @@ impl ModelLocation {
     }
 }
 
+fn looks_like_path(text: &str) -> bool {
+    text.starts_with(['.', '~'])
+        || text.contains(std::path::is_separator)
+        || Path::new(text).is_absolute()
+}
+
+/// The path, from the user's home folder where it starts with `~`.
+fn at_home(text: &str) -> PathBuf {
+    let below = text
+        .strip_prefix('~')
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    match (below, set_path("HOME")) {
+        (Some(rest), Some(home)) => home.join(rest.trim_start_matches('/')),
+        _ => PathBuf::from(text),
+    }
+}
+
 /// The folder of a model.
 ///
 /// # Errors
@@ -109,7 +137,7 @@ pub fn model(name: &str) -> Result<PathBuf> {
         return Ok(place.path.clone());
     }
     let known = if catalog::get(name).is_some() {
-        format!("get it with: scripts/get_model.py {name} --into models")
+        install::way_to_model(name)
     } else {
         let names: Vec<&str> = catalog::all().iter().map(|e| e.name.as_str()).collect();
         format!("the names known to the catalogue are {}", names.join(", "))
@@ -182,25 +210,39 @@ fn hub_places(name: &str) -> Vec<SearchedPath> {
     if !repos.contains(&own) {
         repos.push(own);
     }
-    let snapshot = |repo: String| {
+    let snapshots = |repo: String| {
         let folder = cache.join(format!("models--{}", repo.replace('/', "--")));
-        let revision = std::fs::read_to_string(folder.join("refs/main")).unwrap_or_default();
-        let rule = "the Hugging Face cache";
-        match revision.trim() {
-            "" => SearchedPath {
-                path: folder,
-                rule,
-                found: false,
-            },
-            revision => {
-                // Other tools leave snapshots without a graph there: not a model for us.
-                let path = folder.join("snapshots").join(revision);
-                let found = files::has_graph(&path);
-                SearchedPath { path, rule, found }
-            }
+        let named = std::fs::read_to_string(folder.join("refs/main")).unwrap_or_default();
+        let mut revisions = vec![named.trim().to_owned()];
+        // Who fetches a revision by its hash leaves no name for it.
+        let pinned = catalog::get(name).filter(|entry| entry.hub == repo);
+        revisions.extend(pinned.map(|entry| entry.revision.clone()));
+        let mut places: Vec<SearchedPath> = revisions
+            .iter()
+            .filter(|revision| check_name(revision).is_ok())
+            .map(|revision| folder.join("snapshots").join(revision))
+            .filter(|snapshot| snapshot.is_dir())
+            .map(snapshot_place)
+            .collect();
+        if places.is_empty() {
+            places.push(SearchedPath::new(folder.join("snapshots"), HUB));
+            places[0].found = false;
         }
+        places
     };
-    repos.into_iter().map(snapshot).collect()
+    repos.into_iter().flat_map(snapshots).collect()
+}
+
+const HUB: &str = "the Hugging Face cache";
+
+/// Other tools leave snapshots without a graph there: not a model for us.
+fn snapshot_place(snapshot: PathBuf) -> SearchedPath {
+    let lacks = files::lacking(&snapshot);
+    SearchedPath {
+        found: lacks.is_none(),
+        lacks,
+        ..SearchedPath::new(snapshot, HUB)
+    }
 }
 
 fn hub_cache() -> Option<PathBuf> {
@@ -220,10 +262,7 @@ mod tests {
     #[test]
     fn a_missing_model_lists_places_and_the_way_out() {
         let known = model("bge-large-zh").unwrap_err().to_string();
-        assert!(
-            known.contains("scripts/get_model.py bge-large-zh"),
-            "{known}"
-        );
+        assert!(known.contains("make model MODEL=bge-large-zh"), "{known}");
         let unknown = model("no-such-model").unwrap_err().to_string();
         assert!(unknown.contains("bge-small-en-v1.5"), "{unknown}");
     }

@@ -2,7 +2,8 @@
 //! user wants one loaded. Opens no weights but to read their graph's outline and to hash them; runs nothing.
 //!
 //! [`find`] says where models may be, by [`searched_path`]s, and [`name`] what they may be called;
-//! [`catalog`] is what is known of the BGE family. [`files`] owns the question which files a model has,
+//! [`catalog`] is what is known of the BGE family, and
+//! [`install`] how to get one of it. [`files`] owns the question which files a model has, each an [`open_file`],
 //! [`config`] reads what they say, [`fingerprint`] is what an index remembers of them. [`options`] is what
 //! the user asks for, in the words of [`device`], [`precision`], [`pooling`] and [`pass`].
 
@@ -12,7 +13,9 @@ pub mod device;
 pub mod files;
 pub mod find;
 pub mod fingerprint;
+pub mod install;
 pub mod name;
+pub mod open_file;
 pub mod options;
 pub mod pass;
 pub mod pooling;

@@ -10,21 +10,35 @@ pub struct SearchedPath {
     pub path: PathBuf,
     /// Why there: the variable or rule that names the place.
     pub rule: &'static str,
-    /// Whether it is there.
+    /// Whether it is there, with all that is needed of it.
     pub found: bool,
+    /// What it lacks, where only that is not there.
+    pub lacks: Option<String>,
 }
 
 impl SearchedPath {
     /// Looks.
     pub fn new(path: PathBuf, rule: &'static str) -> Self {
         let found = path.exists();
-        SearchedPath { path, rule, found }
+        SearchedPath {
+            path,
+            rule,
+            found,
+            lacks: None,
+        }
     }
 }
 
 /// Paths as one line for an error message.
 pub fn list(paths: &[SearchedPath]) -> String {
-    let line = |p: &SearchedPath| format!("{} ({})", p.path.display(), p.rule);
+    let line = |p: &SearchedPath| match &p.lacks {
+        None => format!("{} ({})", p.path.display(), p.rule),
+        Some(part) => format!(
+            "{} ({}; it is there, but has no {part})",
+            p.path.display(),
+            p.rule
+        ),
+    };
     paths.iter().map(line).collect::<Vec<_>>().join(", ")
 }
 

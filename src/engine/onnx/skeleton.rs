@@ -5,39 +5,47 @@
 //! outside the graph: ONNX Runtime then takes them from the model's own file.
 
 use crate::engine::onnx::protobuf::{Model, Tensor};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use prost::Message;
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::Path;
+use std::io::{BufReader, Read, Seek};
 
 /// Tensors of at least so many bytes stay in the file. Biases and norms of all BERT sizes are
 /// smaller, matrices larger.
 const LARGE: u64 = 32 << 10;
 
-/// The graph in a file; its large tensors are named as data in the file called `name`.
+/// The most bytes that a graph may have beside its weights; those of BGE have one or two million.
+const LARGEST: u64 = 64 << 20;
+
+/// The most nodes, tensors and declarations of a graph: some two thousand in those of BGE.
+const MOST_FIELDS: usize = 1 << 17;
+
+/// The graph in a file of `bytes` bytes; its large tensors are named as data in the file called `name`.
 ///
 /// # Errors
-/// A file that is no ONNX graph; the message is the reason why nothing can be done with it.
-pub fn read(path: &Path, name: &str) -> Result<Model> {
-    Model::decode(bytes_without_weights(path, name)?)
-        .map_err(|e| Error::invalid(format!("the file is no ONNX graph: {e}")))
-}
-
-/// The file's protobuf with large tensors named instead of held.
-fn bytes_without_weights(path: &Path, name: &str) -> Result<Bytes> {
-    let file = File::open(path).map_err(|e| cannot_read(path, &e))?;
-    let length = file.metadata().map_err(|e| cannot_read(path, &e))?.len();
+/// A file that is no ONNX graph, or too large a one; the message is the reason why nothing can be done
+/// with it.
+pub fn read(file: impl Read + Seek, bytes: u64, name: &str) -> Result<Model> {
     let mut walk = Walk {
         file: BufReader::with_capacity(64 << 10, file),
         at: 0,
         name,
+        fields: 0,
+        kept: 0,
     };
     let mut out = Vec::new();
-    walk.message(length, &mut out, Level::Model)
-        .map_err(|e| Error::invalid(format!("the file is no whole ONNX graph: {e}")))?;
-    Ok(out.into())
+    let walked = walk.message(bytes, &mut out, Level::Model);
+    if walk.fields > MOST_FIELDS || walk.kept > LARGEST {
+        return Err(Error::new(
+            Kind::TooBig,
+            format!(
+                "the graph has more than {MOST_FIELDS} nodes, or more than {LARGEST} bytes beside its weights"
+            ),
+        ));
+    }
+    walked.map_err(|e| Error::invalid(format!("the file is no whole ONNX graph: {e}")))?;
+    Model::decode(Bytes::from(out))
+        .map_err(|e| Error::invalid(format!("the file is no ONNX graph: {e}")))
 }
 
 /// Messages on the way to a tensor's bytes.
@@ -52,18 +60,28 @@ enum Level {
 const GRAPH_IN_MODEL: u64 = 7 << 3 | 2;
 const INITIALIZER_IN_GRAPH: u64 = 5 << 3 | 2;
 const RAW_DATA_IN_TENSOR: u64 = 9 << 3 | 2;
+/// Packed floats have the bytes of raw data.
+const FLOATS_IN_TENSOR: u64 = 4 << 3 | 2;
 
-struct Walk<'n> {
-    file: BufReader<File>,
+struct Walk<'n, F> {
+    file: BufReader<F>,
     at: u64,
     name: &'n str,
+    /// Fields of the model and its graph so far.
+    fields: usize,
+    /// Bytes that are held so far.
+    kept: u64,
 }
 
-impl Walk<'_> {
+impl<F: Read + Seek> Walk<'_, F> {
     fn message(&mut self, end: u64, out: &mut Vec<u8>, level: Level) -> std::io::Result<()> {
         let end = self.at.checked_add(end).ok_or_else(damaged)?;
         let mut skipped = None;
         while self.at < end {
+            self.fields += usize::from(level != Level::Tensor);
+            if self.fields > MOST_FIELDS {
+                return Err(damaged());
+            }
             let key = self.varint()?;
             let inner = match (level, key) {
                 (Level::Model, GRAPH_IN_MODEL) => Some(Level::Graph),
@@ -89,8 +107,11 @@ impl Walk<'_> {
                 }
                 2 => {
                     let length = self.length(end)?;
-                    if level == Level::Tensor && key == RAW_DATA_IN_TENSOR && length >= LARGE {
-                        skipped = Some((self.at, length));
+                    let weights = matches!(key, RAW_DATA_IN_TENSOR | FLOATS_IN_TENSOR);
+                    if level == Level::Tensor && weights && length >= LARGE {
+                        if skipped.replace((self.at, length)).is_some() {
+                            return Err(damaged());
+                        }
                         self.file
                             .seek_relative(i64::try_from(length).map_err(|_| damaged())?)?;
                         self.at += length;
@@ -137,6 +158,10 @@ impl Walk<'_> {
     }
 
     fn copy(&mut self, length: u64, out: &mut Vec<u8>) -> std::io::Result<()> {
+        self.kept = self.kept.saturating_add(length);
+        if self.kept > LARGEST {
+            return Err(damaged());
+        }
         let read = Read::by_ref(&mut self.file).take(length).read_to_end(out)?;
         self.at += length;
         if read as u64 == length {
@@ -155,8 +180,4 @@ fn put(out: &mut Vec<u8>, key: u64, message: &[u8]) {
 
 fn damaged() -> std::io::Error {
     std::io::Error::from(std::io::ErrorKind::InvalidData)
-}
-
-fn cannot_read(path: &Path, error: &std::io::Error) -> Error {
-    Error::invalid(format!("{} cannot be read: {error}", path.display()))
 }

@@ -1,30 +1,12 @@
 //! Where a stretch of text may be cut: the borders of paragraphs, sentences, lines and words in it, by
 //! the rules of Unicode (UAX 29). Pure; knows nothing of tokens.
 
+use crate::engine::memory::{text_with_room, with_room};
 use crate::engine::stop::Stop;
+use crate::engine::text::piece::piece;
 use crate::error::Result;
 use std::ops::Range;
-use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
-
-/// Bytes that are read between two looks at the clock: about a millisecond of tokenising.
-const PIECE: usize = 4 << 10;
-
-/// The piece that starts at `at`. It ends behind the last white space of its second half, so that
-/// words stay whole, else at least between what readers take for characters.
-pub fn piece(text: &str, at: usize) -> Range<usize> {
-    let rest = &text[at..];
-    if rest.len() <= PIECE {
-        return at..text.len();
-    }
-    let middle = rest.floor_char_boundary(PIECE / 2);
-    let end = rest.floor_char_boundary(PIECE);
-    if let Some(space) = rest[middle..end].rfind(char::is_whitespace) {
-        return at..at + rest.ceil_char_boundary(middle + space + 1);
-    }
-    let cut = GraphemeCursor::new(end, rest.len(), true).prev_boundary(rest, 0);
-    let cut = cut.ok().flatten().filter(|&cut| cut > middle);
-    at..at + cut.unwrap_or(end)
-}
+use unicode_segmentation::UnicodeSegmentation;
 
 /// The first place from `at` on that is not white space.
 pub fn skip_space(text: &str, at: usize) -> usize {
@@ -64,7 +46,8 @@ pub struct Borders {
 
 impl Borders {
     pub fn find(text: &str, start: usize, limit: usize, stop: &dyn Stop) -> Result<Self> {
-        let ranks = vec![Border::None; limit - start + 1];
+        let mut ranks = with_room(limit - start + 1)?;
+        ranks.resize(limit - start + 1, Border::None);
         let mut borders = Borders { start, ranks };
         let seen = &text[..text.ceil_char_boundary(limit + AHEAD)];
         let mut at = start;
@@ -121,7 +104,7 @@ impl Borders {
     /// Sentences of `text`, which is the stretch and a little more.
     fn sentences(&mut self, text: &str, stop: &dyn Stop) -> Result<()> {
         // To the segmenter each line is a sentence.
-        let mut flat = String::with_capacity(text.len());
+        let mut flat = text_with_room(text.len())?;
         for c in text.chars() {
             if breaks_line(c) {
                 flat.extend(std::iter::repeat_n(' ', c.len_utf8()));

@@ -6,10 +6,14 @@
 //! The special tokens are put around the ids here, as the tokenizer's own template would.
 
 use crate::engine::models::config::ModelConfig;
+use crate::engine::models::files::ModelFiles;
 use crate::engine::stop::Stop;
+use crate::engine::text::cuts::Cuts;
+use crate::engine::text::long_word::{self, LongWord};
+use crate::engine::text::piece::cut_anywhere;
 use crate::error::{Error, Result};
 use std::path::Path;
-use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, Tokenizer as HfTokenizer};
+use tokenizers::{ModelWrapper, Tokenizer as HfTokenizer};
 
 /// A model's tokenizer and the specials it puts around a text.
 pub struct Tokenizer {
@@ -19,32 +23,54 @@ pub struct Tokenizer {
     max_length: usize,
     /// Where a text may be cut; `None`: nowhere.
     cuts: Option<Cuts>,
+    /// Whether a word that is longer than a window can be read in pieces.
+    reads_long_words: bool,
 }
 
-/// Text read between two looks at the clock, in bytes.
-const COUNT_WINDOW: usize = 64 << 10;
+/// Text read between two looks at the clock, in bytes: some five milliseconds of work.
+const WINDOW: usize = 16 << 10;
 
-/// More than any text needs a token, blanks and runs of one letter aside (those are read whole).
+/// A text up to so many bytes is read whole by a tokenizer that looks beyond words.
+const WHOLE: usize = 256 << 10;
+
+/// More than any text needs a token, blanks and runs of one letter aside.
 const MOST_BYTES_A_TOKEN: usize = 64;
 
+/// The longest word, in characters, that a model may want to have tokens: those of BGE have 100. The work
+/// on a word grows with its third power.
+const LONGEST_WORD: usize = 256;
+
 impl Tokenizer {
-    /// Loads a `tokenizer.json`.
+    /// Loads the `tokenizer.json` of a model.
     ///
     /// # Errors
     /// A file that cannot be read, a vocabulary that is not the model's, a template that does more
     /// than put special tokens around the text.
-    pub fn load(file: &Path, config: &ModelConfig) -> Result<Self> {
+    pub fn load(files: &ModelFiles, config: &ModelConfig) -> Result<Self> {
+        Self::from_json(&files.tokenizer_json()?, files.tokenizer(), config)
+    }
+
+    /// Makes one of the JSON in a file of this name.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn from_json(json: &[u8], file: &Path, config: &ModelConfig) -> Result<Self> {
         let path = file.display();
-        let mut inner = HfTokenizer::from_file(file)
+        let mut inner = HfTokenizer::from_bytes(json)
             .map_err(|e| Error::invalid(format!("{path} cannot be read as a tokenizer: {e}")))?;
         inner.with_padding(None);
         inner
             .with_truncation(None)
             .map_err(|e| Error::invalid(format!("{path}: {e}")))?;
         check_vocabulary(&inner, config, file)?;
-        let (prefix, suffix) = specials(&inner).map_err(|e| e.at(path))?;
+        check_longest_word(&inner).map_err(|e| e.at(&path))?;
+        let (prefix, suffix) = specials(&inner).map_err(|e| e.at(&path))?;
+        let cuts = Cuts::of(&inner);
         Ok(Tokenizer {
-            cuts: Cuts::of(&inner),
+            reads_long_words: cuts
+                .as_ref()
+                .is_some_and(|cuts| long_word::can_be_read(&inner, |c| cuts.allow(c))),
+            cuts,
             max_length: config.max_length,
             inner,
             prefix,
@@ -58,17 +84,18 @@ impl Tokenizer {
     /// An interruption, or the tokenizer's own.
     pub fn encode(&self, text: &str, stop: &dyn Stop) -> Result<Vec<i64>> {
         let room = self.max_length - self.specials();
-        if self.cuts.is_none() && text.len() > room * MOST_BYTES_A_TOKEN {
-            // Read whole, a text of megabytes would cost seconds and gigabytes for its first tokens.
-            let end = text.floor_char_boundary(room * MOST_BYTES_A_TOKEN);
-            let end = text[..end].rfind(char::is_whitespace).unwrap_or(end);
-            let ids = self.ids(&text[..end])?;
-            if ids.len() > room {
-                return Ok(self.with_specials(&ids[..room]));
-            }
-        }
-        // Eight bytes a token are more than texts need: most long texts are cut in one window.
-        let content = self.content(text, room, room * 8, stop)?;
+        let mut content = Vec::new();
+        // Eight bytes a token are more than texts need: most long texts are cut in one window. What is read
+        // whole is read a little further, for its first tokens to be right.
+        let bytes_a_token = if self.cuts.is_some() {
+            8
+        } else {
+            MOST_BYTES_A_TOKEN
+        };
+        self.read(text, room * bytes_a_token, stop, &mut |ids| {
+            content.extend(ids.iter().take(room - content.len()));
+            content.len() < room
+        })?;
         Ok(self.with_specials(&content))
     }
 
@@ -83,12 +110,11 @@ impl Tokenizer {
     /// As [`Self::encode`].
     pub fn count(&self, text: &str, stop: &dyn Stop) -> Result<usize> {
         let mut tokens = self.specials();
-        for (i, window) in windows(text, COUNT_WINDOW, self.cuts.as_ref()).enumerate() {
-            if i > 0 {
-                stop.check()?;
-            }
-            tokens += self.ids(window)?.len();
-        }
+        let window = if self.cuts.is_some() { WINDOW } else { WHOLE };
+        self.read(text, window, stop, &mut |ids| {
+            tokens += ids.len();
+            true
+        })?;
         Ok(tokens)
     }
 
@@ -116,20 +142,95 @@ impl Tokenizer {
         self.prefix.len() + self.suffix.len()
     }
 
-    /// The first `room` ids of the text, without specials.
-    fn content(&self, text: &str, room: usize, window: usize, stop: &dyn Stop) -> Result<Vec<u32>> {
-        let mut content = Vec::new();
-        for (i, window) in windows(text, window, self.cuts.as_ref()).enumerate() {
-            if i > 0 {
+    /// Reads a text in windows of about `size` bytes, and gives the ids of each, without specials, until
+    /// told that there are enough.
+    fn read(
+        &self,
+        text: &str,
+        size: usize,
+        stop: &dyn Stop,
+        take: &mut dyn FnMut(&[u32]) -> bool,
+    ) -> Result<()> {
+        let mut at = 0;
+        while at < text.len() {
+            if at > 0 {
                 stop.check()?;
             }
-            content.extend(self.ids(window)?);
-            if content.len() >= room {
-                content.truncate(room);
+            let rest = &text[at..];
+            let enough = match self.window(rest, size) {
+                Some(end) => {
+                    at += end;
+                    !take(&self.ids(&rest[..end])?)
+                }
+                None => {
+                    let (bytes, enough) = self.read_long_word(rest, stop, take)?;
+                    at += bytes;
+                    enough
+                }
+            };
+            if enough {
                 break;
             }
         }
-        Ok(content)
+        Ok(())
+    }
+
+    /// Where the window at the begin of a text ends. `None`: in the middle of a long word.
+    fn window(&self, text: &str, size: usize) -> Option<usize> {
+        let all = Some(text.len());
+        if text.len() <= size {
+            return all;
+        }
+        let ends_soon = text.len() <= size + WINDOW;
+        let Some(cuts) = &self.cuts else {
+            return if ends_soon {
+                all
+            } else {
+                Some(cut_anywhere(text, size))
+            };
+        };
+        match cuts.first(text, size, size + WINDOW) {
+            None if ends_soon => all,
+            None if self.reads_long_words => cuts.last(text, size),
+            None => cuts
+                .last(text, size)
+                .or_else(|| Some(cut_anywhere(text, size))),
+            place => place,
+        }
+    }
+
+    /// Reads up to the first place where the text may be cut: the bytes that were read, and whether there
+    /// are enough ids.
+    fn read_long_word(
+        &self,
+        text: &str,
+        stop: &dyn Stop,
+        take: &mut dyn FnMut(&[u32]) -> bool,
+    ) -> Result<(usize, bool)> {
+        let mut word = LongWord::new(&self.inner);
+        let (mut at, mut ids) = (0, Vec::new());
+        if let Some((id, bytes)) = word.added_token(text) {
+            ids.push(id);
+            at = bytes;
+        }
+        let mut ended = false;
+        while !ended && at < text.len() {
+            stop.check()?;
+            let end = text.floor_char_boundary(at + long_word::PIECE);
+            let cut = self
+                .cuts
+                .as_ref()
+                .and_then(|cuts| cuts.first(text, at, end));
+            ended = cut.is_some();
+            let end = cut.unwrap_or(end);
+            word.read(&text[at..end], &mut ids)?;
+            at = end;
+            if !ids.is_empty() && !take(&std::mem::take(&mut ids)) {
+                return Ok((at, true));
+            }
+        }
+        word.end(&mut ids)?;
+        Ok((at, !take(&ids)))
     }
 
     fn ids(&self, text: &str) -> Result<Vec<u32>> {
@@ -138,77 +239,6 @@ impl Tokenizer {
             .encode_fast(text, false)
             .map_err(|e| Error::invalid(format!("the tokenizer failed: {e}")))?;
         Ok(encoding.get_ids().to_vec())
-    }
-}
-
-/// Cuts a text into pieces of at least `size` bytes (and one), each cut before a character that allows it.
-fn windows<'a>(
-    text: &'a str,
-    size: usize,
-    cuts: Option<&'a Cuts>,
-) -> impl Iterator<Item = &'a str> {
-    let size = size.max(1);
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest.take()?;
-        let from = text.ceil_char_boundary(size);
-        let cut = cuts.and_then(|cuts| text[from..].find(|c| cuts.allow(c)));
-        let (window, after) = cut.map_or((text, None), |at| {
-            (&text[..from + at], Some(&text[from + at..]))
-        });
-        rest = after;
-        Some(window)
-    })
-}
-
-/// Where a BERT tokenizer's words end for sure: before white space, before punctuation that is part
-/// of no added token (`[MASK]` must stay whole), and before an ideograph.
-///
-/// Cutting *before* the character keeps combining marks with what they follow.
-struct Cuts {
-    ascii: [bool; 128],
-    ideographs: bool,
-}
-
-impl Cuts {
-    /// `None` for a tokenizer that looks beyond words, or whose added tokens depend on their
-    /// neighbours.
-    fn of(tokenizer: &HfTokenizer) -> Option<Self> {
-        let ideographs = match tokenizer.get_normalizer() {
-            None => false,
-            Some(NormalizerWrapper::BertNormalizer(bert)) => bert.handle_chinese_chars,
-            Some(_) => return None,
-        };
-        let by_words = matches!(
-            tokenizer.get_pre_tokenizer(),
-            Some(PreTokenizerWrapper::BertPreTokenizer(_))
-        );
-        let added: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
-        let fragile = |t: &AddedToken| {
-            t.single_word || !t.content.is_ascii() || t.content.contains(char::is_whitespace)
-        };
-        if !by_words || added.iter().any(fragile) {
-            return None;
-        }
-        let mut ascii = [false; 128];
-        for byte in 0..128u8 {
-            let whole = added.iter().all(|t| !t.content.as_bytes().contains(&byte));
-            let ends_word =
-                matches!(byte, b' ' | b'\n' | b'\r' | b'\t') || byte.is_ascii_punctuation();
-            ascii[usize::from(byte)] = whole && ends_word;
-        }
-        Some(Cuts { ascii, ideographs })
-    }
-
-    fn allow(&self, c: char) -> bool {
-        match c as u32 {
-            ascii @ 0..=127 => self.ascii[ascii as usize],
-            // CJK Unified Ideographs and extension A, which the normalizer puts spaces around.
-            0x3400..=0x4dbf | 0x4e00..=0x9fff => self.ideographs,
-            // IDEOGRAPHIC SPACE
-            0x3000 => true,
-            _ => false,
-        }
     }
 }
 
@@ -237,6 +267,19 @@ fn specials(tokenizer: &HfTokenizer) -> Result<(Vec<u32>, Vec<u32>)> {
     }
 }
 
+/// What the file asks for must not make one word the work of minutes.
+fn check_longest_word(tokenizer: &HfTokenizer) -> Result<()> {
+    match tokenizer.get_model() {
+        ModelWrapper::WordPiece(model) if model.max_input_chars_per_word > LONGEST_WORD => {
+            Err(Error::invalid(format!(
+                "max_input_chars_per_word is {}, expected at most {LONGEST_WORD}",
+                model.max_input_chars_per_word
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Ids at or above `vocab_size` would be refused by the runtime at some later text, or worse; far
 /// fewer ids mean another model's tokenizer. (Some models pad their table by up to some hundred.)
 fn check_vocabulary(tokenizer: &HfTokenizer, config: &ModelConfig, file: &Path) -> Result<()> {
@@ -251,34 +294,4 @@ fn check_vocabulary(tokenizer: &HfTokenizer, config: &ModelConfig, file: &Path) 
         file.display(),
         config.vocab_size
     )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_lose_nothing_and_cut_only_where_allowed() {
-        let mut ascii = [false; 128];
-        ascii[usize::from(b' ')] = true;
-        let cuts = Cuts {
-            ascii,
-            ideographs: true,
-        };
-        let text = "äö üß abc def é".repeat(20);
-        for size in [0, 1, 2, 3, 10, 1000] {
-            let parts: Vec<&str> = windows(&text, size, Some(&cuts)).collect();
-            assert_eq!(parts.concat(), text);
-            assert!(parts[1..].iter().all(|p| p.starts_with(' ')));
-            assert!(
-                parts[..parts.len() - 1]
-                    .iter()
-                    .all(|p| p.len() >= size.max(1))
-            );
-        }
-        assert_eq!(windows(&text, 1, None).count(), 1);
-        assert_eq!(windows("", 5, Some(&cuts)).collect::<Vec<_>>(), [""]);
-        let chinese = "我喜欢机器学习".repeat(100);
-        assert_eq!(windows(&chinese, 30, Some(&cuts)).count(), 70);
-    }
 }

@@ -5,6 +5,7 @@
 //! callbacks are compiled once for each slot number: the slot is part of the function's address.
 
 use crate::error::{Error, Kind, Result};
+use crate::memory::out_of_memory;
 use sqlite_loadable::ext::{sqlite3, sqlite3_api_routines};
 use std::ffi::{CStr, c_int, c_void};
 use std::marker::PhantomData;
@@ -34,7 +35,7 @@ pub mod code {
 pub unsafe fn bytes<'b>(start: *const u8, length: c_int, is_text: bool) -> Result<&'b [u8]> {
     match (start.is_null(), usize::try_from(length).unwrap_or(0)) {
         (true, 0) if !is_text => Ok(&[]),
-        (true, _) => Err(Error::new(Kind::NoMemory, "out of memory")),
+        (true, _) => Err(out_of_memory()),
         // SAFETY: the caller's contract.
         (false, length) => Ok(unsafe { std::slice::from_raw_parts(start, length) }),
     }

@@ -1,7 +1,8 @@
 //! What SQLite asks a virtual table about a query (`xBestIndex`), and the answer, in safe Rust.
 
 use super::api::{Api, code, sqlite};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
+use crate::memory::out_of_memory;
 use sqlite_loadable::ext::{
     sqlite3_index_info, sqlite3_index_info_sqlite3_index_constraint as Constraint,
     sqlite3_index_info_sqlite3_index_constraint_usage as Usage,
@@ -131,7 +132,7 @@ impl<'i> IndexInfo<'i> {
     /// Out of memory, if there was none for the answer.
     pub(super) fn check_memory(&self) -> Result<()> {
         if self.out_of_memory {
-            return Err(Error::new(Kind::NoMemory, "out of memory"));
+            return Err(out_of_memory());
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! Nested SQL on the caller's own connection: sees what the running statement sees.
 
 use super::api::{Connection, bytes, code, sqlite, transient};
-use super::value::{Value, copy};
+use super::value::Value;
 use super::value_ref::{Type, ValueRef};
 use crate::error::{Error, Kind, Result};
+use crate::memory::copy;
 use crate::sql::lexer::skip_blanks;
 use sqlite_loadable::ext::sqlite3_stmt;
 use std::ffi::{CStr, CString, c_int};

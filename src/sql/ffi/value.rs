@@ -2,7 +2,8 @@
 //!
 //! [`super::value_ref`] is the other kind, a value that SQLite owns.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
+use crate::memory::copy;
 
 /// A value, as SQLite's five storage classes.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,18 +71,6 @@ impl Value {
             Value::Null | Value::Integer(_) | Value::Real(_) => self.clone(),
         })
     }
-}
-
-/// A copy of bytes whose number an input chose, so that a lack of memory is an error and no abort.
-///
-/// # Errors
-/// Out of memory.
-pub fn copy(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len())
-        .map_err(|_| Error::new(Kind::NoMemory, "out of memory"))?;
-    copy.extend_from_slice(bytes);
-    Ok(copy)
 }
 
 impl From<i64> for Value {

@@ -1,8 +1,9 @@
 //! A value that SQLite owns, such as an argument of a function, read without trusting it.
 
 use super::api::{Api, bytes, code, kind, sqlite};
-use super::value::{Value, copy};
+use super::value::Value;
 use crate::error::{Error, Result};
+use crate::memory::{copy, push};
 use sqlite_loadable::ext::sqlite3_value;
 use std::marker::PhantomData;
 
@@ -97,7 +98,8 @@ impl<'v> ValueRef<'v> {
         unsafe {
             let mut rc = sqlite!(self.api, vtab_in_first(self.raw, &mut raw));
             while rc == code::OK && !raw.is_null() {
-                members.push(ValueRef::from_raw(self.api, raw).to_value()?);
+                let member = ValueRef::from_raw(self.api, raw).to_value()?;
+                push(&mut members, member)?;
                 rc = sqlite!(self.api, vtab_in_next(self.raw, &mut raw));
             }
             if rc == code::OK || rc == code::DONE {

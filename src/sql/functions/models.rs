@@ -4,6 +4,7 @@ use crate::engine::{self, Options};
 use crate::error::Result;
 use crate::sql::arguments::{self, position, required_text};
 use crate::sql::ffi::{Access, Arguments, Context, Flags, Function, Value};
+use crate::sql::statement::PerStatement;
 
 /// See the module.
 pub const FUNCTIONS: &[Function] = &[
@@ -53,7 +54,7 @@ pub const VERSION: Function = Function {
     body: version,
 };
 
-fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
+fn load(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
     let name = required_text(arguments, 0, "the name that the model is to have")?;
     let source = required_text(
         arguments,
@@ -67,7 +68,8 @@ fn load(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
         }
         _ => Options::default(),
     };
-    engine::load(name, source, &options)?;
+    let statement = PerStatement::of(context);
+    engine::load_unless(name, source, &options, &statement.interrupts)?;
     Ok(name.into())
 }
 

@@ -81,10 +81,11 @@ fn cosine(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
         [None, Some(b_known)] => vector::cosine_with_norm(b, b_known.squared, a),
         [None, None] => first_cosine(context, a, b),
     };
-    Ok(Value::Real(cosine.map_err(|e| which(e, a))?))
+    Ok(Value::Real(cosine.map_err(|e| which(e, a, b))?))
 }
 
 fn first_cosine(context: &Context<'_>, a: Vector<'_>, b: Vector<'_>) -> Result<f64> {
+    vector::check_dims(a, b)?;
     let squared = [vector::squared_norm(a)?, vector::squared_norm(b)?];
     for (n, squared) in squared.into_iter().enumerate() {
         context.set_constant(n, Checked { squared });
@@ -110,21 +111,23 @@ fn pair(
     ) else {
         return Ok(Value::Null);
     };
-    Ok(Value::Real(measure(a, b).map_err(|e| which(e, a))?))
+    Ok(Value::Real(measure(a, b).map_err(|e| which(e, a, b))?))
 }
 
-/// Says which argument a bad element is in; an error of both needs no place.
-fn which(error: Error, first: Vector<'_>) -> Error {
-    if !error.message().starts_with("element") {
+/// Says which argument has a bad element; what is wrong with both together needs no place.
+fn which(error: Error, first: Vector<'_>, second: Vector<'_>) -> Error {
+    if first.dims() != second.dims() {
         return error;
     }
-    error.at(position(usize::from(first.check_finite().is_ok())))
+    match (first.check_finite(), second.check_finite()) {
+        (Err(_), _) => error.at(position(0)),
+        (Ok(()), Err(_)) => error.at(position(1)),
+        (Ok(()), Ok(())) => error,
+    }
 }
 
 fn normalize(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
-    one(arguments, |v| {
-        Ok(Value::Blob(blob::from_f32(&vector::normalize(v)?)))
-    })
+    one(arguments, |v| vector::normalize(v).map(Value::Blob))
 }
 
 fn dims(_: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {

@@ -1,7 +1,8 @@
 //! Commands: `INSERT INTO t(t) VALUES ('rebuild')` and the like.
 //!
 //! They run inside the statement that gives them, and so in one transaction. `sync` is there for
-//! hosts that want statements; `bge_sync` works in committed steps.
+//! hosts that want statements; `bge_sync` works in committed steps. `optimize` is one transaction too: inside
+//! of a statement nothing can be committed.
 
 use super::check::integrity_check;
 use super::content::{Located, Noting, triggers};
@@ -11,7 +12,7 @@ use super::random::random;
 use super::shadow::FORMAT;
 use super::sync::sync;
 use super::text::Joined;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, if_there};
 use crate::sql::ffi::Value;
 
 const KNOWN: &str = "rebuild, sync, optimize, integrity-check";
@@ -24,7 +25,7 @@ pub fn run(parts: Parts<'_>, command: &Value) -> Result<()> {
     match command.as_str() {
         Some("rebuild") => rebuild(parts),
         Some("sync") => {
-            refuse_taken_names(parts, parts.content.locate().ok().as_ref())?;
+            refuse_taken_names(parts, if_there(parts.content.locate())?.as_ref())?;
             sync(parts, None).map(drop)
         }
         Some("optimize") => optimize(parts),
@@ -43,13 +44,17 @@ pub fn run(parts: Parts<'_>, command: &Value) -> Result<()> {
 fn rebuild(parts: Parts<'_>) -> Result<()> {
     refuse_without_texts(parts)?;
     refuse_newer_format(parts)?;
-    let generation = match parts.shadow.get("generation") {
-        Ok(Value::Integer(n)) => n.wrapping_add(1),
+    let generation = match if_there(parts.shadow.get("generation"))? {
+        Some(Value::Integer(n)) => n.wrapping_add(1),
         _ => random()?.wrapping_abs() / 2,
     };
-    let remembered = ["content", "key", "columns", "triggers"];
-    let remembered = remembered.map(|key| (key, parts.shadow.get(key).unwrap_or(Value::Null)));
+    let wanted = if_there(parts.shadow.get("triggers"))?.unwrap_or(Value::Null);
     let content = parts.content.locate();
+    if let Err(e) = &content
+        && e.is_passing()
+    {
+        return Err(e.clone());
+    }
     refuse_taken_names(parts, content.as_ref().ok())?;
     triggers::drop_all(parts.shadow)?;
     if content.is_err() && parts.shadow.has_table("config")? {
@@ -64,7 +69,7 @@ fn rebuild(parts: Parts<'_>) -> Result<()> {
     }
     match content {
         Ok(content) => {
-            parts.shadow.set("triggers", remembered[3].1.clone())?;
+            parts.shadow.set("triggers", wanted)?;
             parts.content.remember(&content.named)?;
             if content.noting != Noting::Off {
                 parts.shadow.set("triggers", Value::Integer(1))?;
@@ -89,8 +94,8 @@ fn refuse_taken_names(parts: Parts<'_>, content: Option<&Located>) -> Result<()>
 
 /// A newer version's tables are not ours to fill; damage is.
 fn refuse_newer_format(parts: Parts<'_>) -> Result<()> {
-    match parts.shadow.get("format") {
-        Ok(Value::Integer(format)) if format > FORMAT => parts.shadow.check_format(),
+    match if_there(parts.shadow.get("format"))? {
+        Some(Value::Integer(format)) if format > FORMAT => parts.shadow.check_format(),
         _ => Ok(()),
     }
 }
@@ -110,7 +115,7 @@ fn refuse_without_texts(parts: Parts<'_>) -> Result<()> {
         ContentMode::Own => (rows_with_vector_alone(parts), "delete them".to_owned()),
     };
     // Damaged tables have nothing to lose.
-    let lost = lost.ok().flatten().unwrap_or(0);
+    let lost = if_there(lost)?.flatten().unwrap_or(0);
     if lost == 0 {
         return Ok(());
     }

@@ -253,7 +253,7 @@ fn start_search(
             let vector = Vector::parse(bytes).map_err(|e| e.at("MATCH"))?;
             vector.check_finite().map_err(|e| e.at("MATCH"))?;
             check_query_dims(settings.dims, vector.dims())?;
-            vector.to_f32()
+            vector.to_f32()?
         }
         text => {
             let text = searched_text(text)?;

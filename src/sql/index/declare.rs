@@ -1,6 +1,7 @@
 //! `CREATE VIRTUAL TABLE t USING bge(...)`: its arguments, and the table that SQLite is told of.
 //!
-//! An argument is an option, `name = value`, or a column, `name [type] [COLLATE c] [UNINDEXED]`.
+//! An argument is an option, `name = value`, or a column, `name [type] [COLLATE c] [UNINDEXED]`. A collation
+//! is one of SQLite's own: a host that lacks another one could not even connect to the table, nor drop it.
 //! [`options`] has all of the former; what comes of both is a [`spec::Spec`].
 
 mod options;

@@ -13,7 +13,7 @@
 
 use super::affinity::{Affinity, apply};
 use super::declare::Spec;
-use super::plan::{Operator, Subject, Test};
+use super::plan::{Filter, Operator, Subject, Test};
 use super::shadow::Shadow;
 use crate::error::Result;
 use crate::sql::ffi::{Row, Statement, Value};
@@ -23,8 +23,6 @@ use std::collections::HashMap;
 
 /// Statements on present values that are kept; their texts differ by the types of the values.
 const KEPT: usize = 32;
-/// The collations that `<>` may have meant.
-const COLLATIONS: [&str; 3] = ["BINARY", "NOCASE", "RTRIM"];
 
 /// See the module.
 #[derive(Default)]
@@ -40,8 +38,9 @@ struct Term {
     /// The column's number; the rowid: none.
     column: Option<usize>,
     affinity: Affinity,
-    /// Empty for BINARY.
+    /// The collation by which a row is a candidate, and the one by which it is certain; empty for BINARY.
     collation: String,
+    certain: String,
     test: Test,
     values: Vec<Value>,
 }
@@ -55,14 +54,8 @@ enum Asked {
 
 impl Filters {
     /// A filter on a rowid or a column; `values` is one operand, or all members of an IN.
-    pub fn add(
-        &mut self,
-        spec: &Spec,
-        subject: Subject,
-        test: Test,
-        collation: &str,
-        values: Vec<Value>,
-    ) {
+    pub fn add(&mut self, spec: &Spec, filter: &Filter, values: Vec<Value>) {
+        let (subject, test) = (filter.subject, filter.test);
         let (column, affinity) = match subject {
             Subject::Rowid => (None, Affinity::Integer),
             Subject::Column(n) => (Some(n), spec.columns[n].affinity),
@@ -71,10 +64,12 @@ impl Filters {
                 return self.distances.extend(bound);
             }
         };
+        let (collation, certain) = collations(spec, filter, column);
         self.terms.push(Term {
             column,
             affinity,
-            collation: collation.to_owned(),
+            collation,
+            certain,
             test,
             values,
         });
@@ -245,6 +240,23 @@ impl Filters {
     }
 }
 
+/// By which collation a row is a candidate, and by which it is certain to pass.
+///
+/// Of `<>` and IS NOT, which SQLite offers for a bare column only, BINARY is told whatever it is *(tried
+/// on 3.38 to 3.54)*. Beside a literal it is the column's own. A parameter may have a COLLATE, so there a
+/// row that differs by BINARY, by which the most do, is a candidate.
+fn collations(spec: &Spec, filter: &Filter, column: Option<usize>) -> (String, String) {
+    let told = filter.collation.clone();
+    let is_told = !matches!(filter.test, Test::Compare(Operator::Ne | Operator::IsNot));
+    let declared = column.and_then(|n| spec.columns[n].collation.clone());
+    let declared = declared.unwrap_or_default();
+    match (is_told, filter.is_constant) {
+        (true, _) => (told.clone(), told),
+        (false, true) => (declared.clone(), declared),
+        (false, false) => (told, declared),
+    }
+}
+
 /// SQL in the making, with the values of its parameters.
 #[derive(Default)]
 struct Sql {
@@ -339,34 +351,30 @@ impl Term {
         asked: Asked,
         sql: &mut Sql,
     ) -> Vec<String> {
-        use Operator::{Glob, IsNot, Like, Ne, Regexp};
+        use Operator::{Glob, Like, Regexp};
         let parameter = sql.parameter(value);
         let symbol = operator.sql();
         if matches!(operator, Like | Glob | Regexp) {
             return vec![format!("{left} {symbol} {parameter}")];
         }
-        let collations = match (operator, asked) {
-            // Told as BINARY, whatever it is (tried on 3.38 to 3.51), by which the most differ.
-            (Ne | IsNot, Asked::Certain) if self.column.is_some() => &COLLATIONS[..],
-            _ => &[self.collation.as_str()],
-        };
-        let mut readings = Vec::new();
-        for collation in collations {
-            let collate = self.collate(collation);
-            readings.push(format!("{left}{collate} {symbol} {parameter}"));
-            if self.may_be_converted(value) {
-                readings.push(format!("+{left}{collate} {symbol} {parameter}"));
-                readings.push(format!(
-                    "{left}{collate} {symbol} CAST({parameter} AS NUMERIC)"
-                ));
-            }
+        let collate = self.collate(asked);
+        let mut readings = vec![format!("{left}{collate} {symbol} {parameter}")];
+        if self.may_be_converted(value) {
+            readings.push(format!("+{left}{collate} {symbol} {parameter}"));
+            readings.push(format!(
+                "{left}{collate} {symbol} CAST({parameter} AS NUMERIC)"
+            ));
         }
         readings
     }
 
     /// ` COLLATE "name"`, of an empty name BINARY: without it, a column's own would count.
-    fn collate(&self, name: &str) -> String {
-        match (self.column, name) {
+    fn collate(&self, asked: Asked) -> String {
+        let name = match asked {
+            Asked::Candidate => &self.collation,
+            Asked::Certain => &self.certain,
+        };
+        match (self.column, name.as_str()) {
             (None, _) => String::new(),
             (Some(_), "") => " COLLATE BINARY".to_owned(),
             (Some(_), name) => format!(" COLLATE {}", quote_name(name)),
@@ -382,7 +390,7 @@ impl Term {
 
     /// `left IN (values)`. SQLite has converted the members already, as the comparison wants them.
     fn one_of(&self, left: &str, values: &[Value], asked: Asked, sql: &mut Sql) -> String {
-        let left_collated = format!("{left}{}", self.collate(&self.collation));
+        let left_collated = format!("{left}{}", self.collate(asked));
         let mut plain = Vec::new();
         let mut alternatives = Vec::new();
         for value in values {

@@ -79,13 +79,7 @@ impl Inputs {
             self.rowids.push((operator, operand));
         }
         let spec = parts.shadow.spec();
-        self.filters.add(
-            spec,
-            filter.subject,
-            filter.test,
-            &filter.collation,
-            operands,
-        );
+        self.filters.add(spec, filter, operands);
         Ok(())
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Name and fingerprint are bound together at the first embedding. From then on another model, also
 //! one of the same name, is refused until `rebuild`.
+//!
+//! A long text is cut into passages; a short first column is a title and goes before each of them, which
+//! finds more (`docs/decisions/17-titles.md`).
 
 use super::shadow::{Settings, Shadow};
 use super::text::{Text, span};
@@ -35,8 +38,8 @@ pub fn get(shadow: Shadow<'_>, settings: &Settings) -> Result<SharedEmbedder> {
     let name = name(shadow, settings);
     let model = models::of_index(&name, shadow.host)?;
     if let Some((_, bound)) = &settings.model {
-        let here = model.fingerprint()?;
-        if here[..] != bound[..] {
+        if !model.has_fingerprint(bound)? {
+            let here = model.fingerprint()?;
             return Err(Error::invalid(format!(
                 "the vectors of this index were made with model '{name}' of fingerprint {}, and \
                  the '{name}' here has {}; load the right one with bge_load('{name}', path), \

@@ -2,8 +2,9 @@
 //!
 //! Reading never writes, so what a query embeds it does not keep, except in the text -> vector cache.
 //! It looks at the newest notes first; rows whose text is as it was keep their vectors; of the others
-//! it embeds at most `catchup` rows and [`TOKENS`] tokens. What is left out keeps its old vector, or
-//! is not found yet.
+//! it embeds at most `catchup` rows and [`TOKENS`] tokens, whole documents only. What is left out keeps its
+//! old vector, or is not found yet. The bounds are never of time, since answers would depend on the load of
+//! the machine. Vectors made here pass through the storage's codec: distances do not jump at the next sync.
 
 use super::content::{Located, Origin, Present};
 use super::filter::Filters;
@@ -12,7 +13,7 @@ use super::parts::Parts;
 use super::shadow::{Scanned, Settings};
 use super::text::{Joined, Text};
 use crate::engine::{SharedEmbedder, SharedVector};
-use crate::error::{Kind as ErrorKind, Result};
+use crate::error::{Result, if_there};
 use crate::sql::ffi::{Row, Value};
 use std::collections::HashSet;
 
@@ -242,9 +243,5 @@ fn newest_pending(parts: Parts<'_>, content: &Located, settings: &Settings) -> R
 }
 /// A model that cannot be had leaves pending rows out; an interruption ends the query.
 pub fn unless_missing(model: Result<SharedEmbedder>) -> Result<Option<SharedEmbedder>> {
-    match model {
-        Ok(model) => Ok(Some(model)),
-        Err(e) if e.kind() == ErrorKind::Interrupted => Err(e),
-        Err(_) => Ok(None),
-    }
+    if_there(model)
 }

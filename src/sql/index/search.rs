@@ -7,7 +7,8 @@
 //! to some 8,000 vectors), for a radius, and when few rows pass the filters, all vectors concerned
 //! are read.
 //!
-//! A row's distance is that of its best passage. Equal distances come in the order of rowids.
+//! A row's distance is that of its best passage. Equal distances come in the order of rowids. Why a bound,
+//! and no number of candidates, is in `docs/decisions/15-order-by-a-bound.md`.
 
 use super::damage::corrupt;
 use super::filter::Filters;

@@ -308,7 +308,7 @@ impl Slice {
         let (Some(model), Some((_, bound))) = (&self.model, &settings.model) else {
             return Ok(true);
         };
-        if model.fingerprint()?[..] == bound[..] {
+        if model.has_fingerprint(bound)? {
             return Ok(true);
         }
         // Bound by somebody else while we embedded: the next slice begins with that model, or says

@@ -8,7 +8,7 @@ use super::ordinary;
 use super::parts::Parts;
 use super::shadow::Scanned;
 use super::vectors::cache::bytes_held;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Result, if_there};
 use crate::sql::ffi::{Row, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -18,25 +18,26 @@ const SHOWN: i64 = 10;
 /// A JSON object.
 ///
 /// # Errors
-/// An interruption; out of memory.
+/// Those that are passing: an interruption, no memory, a lock.
 pub fn status(parts: Parts<'_>) -> Result<Json> {
-    let (mut wrong, mut stopped): (Vec<String>, Option<Error>) = (Vec::new(), None);
+    let mut wrong: Vec<String> = Vec::new();
     let mut status = Map::new();
     let names = &parts.shadow.names();
     status.insert("index".into(), json!(names.index));
     status.insert("schema".into(), json!(names.schema));
+    let mut passing = None;
     let mut put = |key: &str, value: Result<Json>| match value {
         Ok(value) => {
             status.insert(key.into(), value);
         }
+        Err(e) if e.is_passing() => passing = Some(e),
         Err(e) => {
             status.insert(key.into(), Json::Null);
-            stopped = stopped.take().or_else(|| ends_all(&e).then(|| e.clone()));
             wrong.push(format!("{key}: {}", e.message()));
         }
     };
     if let Err(e) = ordinary::verify(parts.shadow) {
-        if ends_all(&e) {
+        if e.is_passing() {
             return Err(e);
         }
         status.insert("wrong".into(), json!([e.message()]));
@@ -56,23 +57,18 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
     put("storage", Ok(json!(parts.shadow.storage().name())));
     put("content", content_status(parts));
     put("triggers", trigger_status(parts));
-    let unfit = unfit_keys(parts);
+    let unfit = if_there(unfit_keys(parts))?;
     let unfit_rows = unfit.as_ref().map_or(0, |keys| keys.rows);
     put(
         "problems",
         problem_count(parts).map(|rows| json!(rows + unfit_rows)),
     );
-    put("problem_rows", problem_rows(parts, unfit.as_ref().ok()));
-    if let Err(e) = &unfit
-        && ends_all(e)
-    {
-        return Err(e.clone());
-    }
+    put("problem_rows", problem_rows(parts, unfit.as_ref()));
     put("codes", code_status(parts));
-    if let Some(e) = stopped {
+    if let Some(e) = passing {
         return Err(e);
     }
-    if let Ok(Noting::Lost) = noting(parts) {
+    if let Some(Noting::Lost) = if_there(noting(parts))? {
         wrong.push(
             "triggers: those of the content are gone, so its changes are not being noted; \
              bge_sync makes them again and compares all rows"
@@ -171,11 +167,6 @@ fn trigger_status(parts: Parts<'_>) -> Result<Json> {
         (_, Noting::Due) => "due",
         (_, Noting::Lost) => "lost",
     }))
-}
-
-/// Whether an error says nothing of the index.
-fn ends_all(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Interrupted | Kind::NoMemory)
 }
 
 /// Rows of the content that cannot all be indexed, since their keys do not tell them apart.

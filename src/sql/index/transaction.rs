@@ -1,4 +1,8 @@
 //! Steps that are committed one by one, or are part of what the user has begun.
+//!
+//! A step of ours is BEGIN and a first write, not BEGIN IMMEDIATE, which would lock every attached database.
+//! Inside a transaction of the user's it is a savepoint, so that a sync that fails in the middle of a row
+//! leaves none of it to commit. The rest is in `docs/decisions/14-steps-of-a-sync.md`.
 
 use super::shadow::Shadow;
 use crate::error::{Error, Kind, Result};

@@ -1,6 +1,6 @@
-//! Vectors that were computed and could not be stored: a call of `bge_sync` was interrupted, or its time
-//! was over in the middle of a long text. The next call in this process goes on from them, so that every
-//! call makes progress, however little time it is given.
+//! Vectors that were computed and could not be stored: a call of `bge_sync` was interrupted, its lock was not
+//! to be had, or its time was over in the middle of a long text. The next call in this process goes on from
+//! them, so that every call makes progress, however little time it is given.
 //!
 //! A vector is found by its model and by what the model reads. The memory is bounded; what is too much is
 //! computed again.

@@ -7,6 +7,7 @@
 
 use crate::engine::{Bulk, Embedded, Row};
 use crate::error::{Error, Kind, Result};
+use crate::memory::copy_text;
 use crate::sql::arguments::required;
 use crate::sql::ffi::{self, Access, Call, Cursor, Host, Statement, TableFunction, Value};
 use crate::sql::lexer::skip_blanks;
@@ -195,12 +196,12 @@ impl Cursor for BatchRows {
             return Ok(Value::Null);
         };
         Ok(match n {
-            0 => row.key.clone(),
+            0 => row.key.try_clone()?,
             1 => row
                 .vector
                 .as_ref()
                 .map_or(Value::Null, |v| Value::Blob(blob::from_f32(v))),
-            _ => row.text.clone().into(),
+            _ => row.text.as_deref().map(copy_text).transpose()?.into(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use crate::engine::SharedEmbedder;
 use crate::engine::{Passage, Passages};
 use crate::error::{Error, Result};
+use crate::memory::copy_text;
 use crate::sql::arguments::{mismatch, position, text_of};
 use crate::sql::ffi::{Access, Call, Cursor, Host, TableFunction, Type, Value};
 use crate::sql::statement::Models;
@@ -44,7 +45,7 @@ impl TableFunction for Chunks {
             None => None,
             Some(text) => {
                 let model = models.of_call(call, 3)?;
-                let passages = model.passages(text.to_owned(), max_tokens, overlap)?;
+                let passages = model.passages(copy_text(text)?, max_tokens, overlap)?;
                 Some((model, passages))
             }
         };
@@ -97,7 +98,7 @@ impl Cursor for ChunkRows {
             1 => Value::Integer(row.start as i64),
             2 => Value::Integer(row.stop as i64),
             3 => Value::Integer(row.tokens as i64),
-            _ => passages.text()[range.clone()].into(),
+            _ => copy_text(&passages.text()[range.clone()])?.into(),
         })
     }
 }

@@ -2,18 +2,21 @@
 
 use crate::engine::{Bulk, Embedded, Row};
 use crate::error::{Error, Result};
+use crate::json::{Element, Elements, Problem, check_array};
+use crate::memory::copy_text;
 use crate::sql::arguments::text_of;
 use crate::sql::ffi::{Access, Call, Cursor, Host, TableFunction, Value};
 use crate::sql::statement::Models;
 use crate::vector::blob;
-use serde_json::Value as Json;
 
 /// See the module.
 pub struct EmbedEach;
 
-/// The rest of the array, and the row at hand.
+/// The array, the place in it, and the row at hand. Without an array there is no model either.
 pub struct Each {
-    items: std::iter::Enumerate<std::vec::IntoIter<Json>>,
+    json: String,
+    elements: Elements,
+    next: usize,
     bulk: Option<Bulk<usize>>,
     row: Option<Embedded<usize>>,
 }
@@ -32,8 +35,14 @@ impl TableFunction for EmbedEach {
         let json = call
             .argument(0)
             .map_or(Ok(None), |value| text_of(value, 0))?;
-        let items = json.map_or(Ok(Vec::new()), parse)?;
-        let bulk = if items.is_empty() {
+        let json = match json {
+            None => "[]".to_owned(),
+            Some(json) => copy_text(json)?,
+        };
+        // What is no JSON array is an error before the first row.
+        check_array(&json).map_err(|problem| wrong(&problem))?;
+        let is_empty = Elements::default().next(&json) == Ok(None);
+        let bulk = if is_empty {
             None
         } else {
             Some(Bulk::new(models.of_call(call, 1)?, |idx| {
@@ -41,7 +50,9 @@ impl TableFunction for EmbedEach {
             }))
         };
         Ok(Each {
-            items: items.into_iter().enumerate(),
+            json,
+            elements: Elements::default(),
+            next: 0,
             bulk,
             row: None,
         })
@@ -50,39 +61,34 @@ impl TableFunction for EmbedEach {
 
 const WANTED: &str = "expected a JSON array of strings such as [\"one\", \"two\"]";
 
-fn parse(json: &str) -> Result<Vec<Json>> {
-    match serde_json::from_str(json) {
-        Ok(Json::Array(items)) => Ok(items),
-        Ok(_) => Err(Error::invalid(format!(
-            "argument 1 is JSON, but no array; {WANTED}"
-        ))),
-        Err(e) => Err(Error::invalid(format!(
-            "argument 1 is not valid JSON ({e}); {WANTED}"
+fn wrong(problem: &Problem) -> Error {
+    Error::invalid(match problem {
+        Problem::NoArray(_) => format!("argument 1 is JSON, but no array; {WANTED}"),
+        Problem::Syntax(e) => format!("argument 1 is not valid JSON ({e}); {WANTED}"),
+    })
+}
+
+fn text(index: usize, element: Element) -> Result<Option<String>> {
+    match element {
+        Element::Null => Ok(None),
+        Element::Text(text) => Ok(Some(text)),
+        Element::Number(number) => Ok(Some(number.to_string())),
+        other => Err(Error::invalid(format!(
+            "element {index} is {}, expected a string, a number or null",
+            other.name()
         ))),
     }
 }
 
-fn text(index: usize, item: Json) -> Result<Option<String>> {
-    let what = match item {
-        Json::Null => return Ok(None),
-        Json::String(text) => return Ok(Some(text)),
-        Json::Number(number) => return Ok(Some(number.to_string())),
-        Json::Bool(_) => "a boolean",
-        Json::Array(_) => "an array",
-        Json::Object(_) => "an object",
-    };
-    Err(Error::invalid(format!(
-        "element {index} is {what}, expected a string, a number or null"
-    )))
-}
-
 impl Cursor for Each {
     fn advance(&mut self, host: &Host<'_>) -> Result<bool> {
-        let items = &mut self.items;
-        let mut source = || match items.next() {
+        let (json, elements, next) = (&self.json, &mut self.elements, &mut self.next);
+        let mut source = || match elements.next(json).map_err(|problem| wrong(&problem))? {
             None => Ok(None),
-            Some((key, item)) => {
-                let text = text(key, item)?;
+            Some(element) => {
+                let key = *next;
+                *next += 1;
+                let text = text(key, element)?;
                 let bytes = text.as_ref().map_or(0, String::len);
                 Ok(Some(Row { key, text, bytes }))
             }
@@ -100,7 +106,7 @@ impl Cursor for Each {
         };
         Ok(match n {
             0 => Value::Integer(row.key as i64),
-            1 => row.text.clone().into(),
+            1 => row.text.as_deref().map(copy_text).transpose()?.into(),
             _ => row
                 .vector
                 .as_ref()

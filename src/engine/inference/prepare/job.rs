@@ -13,6 +13,7 @@ use crate::engine::models::options::Options;
 use crate::engine::models::pass::{Pass, PassReport};
 use crate::engine::models::precision::{Precision, is_quantised};
 use crate::engine::onnx::graph::OnnxGraph;
+use crate::engine::stop::Stop;
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -44,6 +45,8 @@ pub struct Job<'a> {
     pub probe: Vec<&'a [i64]>,
     /// Applies one pass; a parameter, so that tests can have wrong ones.
     pub apply: Apply,
+    /// Asked before each graph is loaded.
+    pub stop: &'a dyn Stop,
 }
 
 impl Job<'_> {
@@ -52,6 +55,7 @@ impl Job<'_> {
     /// # Errors
     /// A file that the runtime refuses, no text encoder, a precision that cannot be had.
     pub fn run(&self) -> Result<Loaded> {
+        self.stop.check()?;
         let runtime = runtime::get()?;
         let read = self
             .files
@@ -165,6 +169,7 @@ impl Job<'_> {
 
     /// The file's own graph, without passes, for the reasons given.
     fn as_it_is(&self, precision: Option<Precision>, passes: Vec<PassReport>) -> Result<Loaded> {
+        self.stop.check()?;
         let session = Session::open(Graph::File(self.files.graph()), &self.settings)?;
         let seen = || match (is_quantised(self.files.graph()), session.gives_half()) {
             (true, _) => Precision::Int8,

@@ -19,7 +19,8 @@ use crate::engine::models::device::Device;
 use crate::engine::models::files::ModelFiles;
 use crate::engine::models::options::Options;
 use crate::engine::models::pass::PassReport;
-use crate::error::{Error, Result};
+use crate::engine::stop::Stop;
+use crate::error::{Error, Kind, Result};
 use serde_json::{Value, json};
 
 /// Loads the graph of a model folder. `probe` are the ids of some texts.
@@ -34,6 +35,7 @@ pub fn load(
     options: &Options,
     threads: usize,
     probe: &[Vec<i64>],
+    stop: &dyn Stop,
 ) -> Result<Loaded> {
     // Its own trouble is no device's.
     runtime::get()?;
@@ -49,16 +51,21 @@ pub fn load(
         },
         probe: probe.iter().map(Vec::as_slice).collect(),
         apply: graph::apply,
+        stop,
     };
     let reason = match options.device {
         Device::Cpu => None,
         Device::Auto => match Device::tried_first().map(|gpu| on_gpu::load(&job(gpu))) {
             Some(Ok(loaded)) => return Ok(loaded),
+            Some(Err(e)) if e.kind() == Kind::Interrupted => return Err(e),
             Some(Err(e)) => Some(e.message().to_owned()),
             None => None,
         },
         gpu => {
             return on_gpu::load(&job(gpu.numbered())).map_err(|e| {
+                if e.kind() == Kind::Interrupted {
+                    return e;
+                }
                 Error::invalid(format!(
                     "device '{}' cannot be had: {} (see docs/GPU.md, or ask for 'auto' or 'cpu')",
                     gpu.name(),

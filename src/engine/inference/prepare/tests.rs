@@ -39,6 +39,7 @@ fn job_with(
         },
         probe: vec![&a, &b],
         apply,
+        stop: &crate::engine::stop::NeverStop,
     };
     run(&job)
 }

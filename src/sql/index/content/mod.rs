@@ -1,8 +1,10 @@
 //! Where the texts of an index are: a table or view of the user's, the index itself, or nowhere.
 //!
 //! [`Content::declare`] looks at it once, when the index is made; [`Content::locate`] finds it again in
-//! every statement, whatever was renamed meanwhile. Rows are read by [`Content::fetch`], which is the same
-//! for all. [`keys`] says which column can be a key, [`triggers`] how changes come to be noted.
+//! every statement, whatever was renamed meanwhile: by one query on the schema, and not only where
+//! `PRAGMA schema_version` has changed, since that number is used again after ROLLBACK. Rows are read by
+//! [`Content::fetch`], which is the same for all. [`keys`] says which column can be a key, [`triggers`] how
+//! changes come to be noted.
 
 mod keys;
 pub mod triggers;

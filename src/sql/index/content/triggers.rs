@@ -6,7 +6,9 @@
 //! would miss `SET rowid =`, generated columns, and changes of case in NOCASE columns.
 //!
 //! SQLite rewrites the triggers when the content table or one of its columns is renamed, so they,
-//! and not our own notes, say what the content is called now: [`read`].
+//! and not our own notes, say what the content is called now: [`read`]. Columns go by their place in the
+//! UPDATE trigger, the index keeps its own names. The first sync makes the triggers; why, and what else was
+//! tried, is in `docs/decisions/13-notes-and-triggers.md`.
 
 use crate::error::{Error, Result};
 use crate::sql::ffi::{Row, Value};

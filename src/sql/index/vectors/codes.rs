@@ -75,7 +75,7 @@ impl<'a> Codes<'a> {
         let dims = self.shadow.settings()?.dims;
         let dims = dims.ok_or_else(|| corrupt("codes without dims"))?;
         let centroid = Vector::parse(&centroid).map_err(|e| corrupt(e.message()))?;
-        let coder = Coder::new(dims, centroid.to_f32(), seed).map_err(|e| corrupt(e.message()))?;
+        let coder = Coder::new(dims, centroid.to_f32()?, seed).map_err(|e| corrupt(e.message()))?;
         Ok(Some(coder))
     }
 

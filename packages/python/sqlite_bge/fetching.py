@@ -1,9 +1,8 @@
-"""What get_model.py and get_runtime.py share: bringing things into a folder so that they are
-there whole or not at all, and telling the person who waits.
+"""Bringing things into a folder so that they are there whole or not at all.
 
-No command. It writes one file with its hash and progress, keeps two runs apart, puts a finished
-folder in the place of another, and turns signals and what the disk refuses into exceptions whose
-text a person can use. Standard library only, Python 3.9 or newer.
+Shared by download.py and the scripts of the source tree (get_model.py, get_runtime.py). No command.
+It keeps two runs apart, puts a finished folder in the place of another, and turns signals and what
+the disk refuses into exceptions whose text a person can use. Standard library only.
 """
 
 from __future__ import annotations
@@ -11,15 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
-import hashlib
-import json
 import os
-import queue
 import shutil
 import signal
 import sys
-import threading
-import time
 
 try:
     import fcntl
@@ -43,79 +37,7 @@ def say(text):
     print(text, flush=True)
 
 
-def mb(count):
-    return f"{count / 1e6:.1f} MB"
-
-
-# --- writing one file ---------------------------------------------------------------------
-
-
-class Progress:
-    """How far one file is: one line kept up to date on a terminal, a line at each quarter in a log."""
-
-    def __init__(self, file, total):
-        self.file, self.total = file, total
-        self.done, self.start, self.shown = 0, time.monotonic(), 0.0
-        self.terminal = sys.stdout.isatty()
-
-    def add(self, count):
-        self.done += count
-        if self.terminal:
-            now = time.monotonic()
-            if now - self.shown >= 0.1:
-                self.shown = now
-                line = self.line()[: shutil.get_terminal_size().columns - 1]
-                print(f"\r{line}\x1b[K", end="", flush=True)
-        elif self.total and self.total > 1_000_000:
-            quarter = 4 * self.done // self.total
-            if self.shown < quarter < 4:
-                self.shown = quarter
-                say(self.line())
-
-    def line(self):
-        rate = self.done / max(time.monotonic() - self.start, 1e-3)
-        if not self.total:
-            return f"{self.file}  {mb(self.done)}  {mb(rate)}/s"
-        return f"{self.file}  {100 * self.done // self.total} %  {self.done / 1e6:.1f} of {mb(self.total)}  {mb(rate)}/s"
-
-    def wipe(self):
-        if self.terminal:
-            print("\r\x1b[K", end="", flush=True)
-
-
-def store(blocks, path, file, total=None, wanted=None, whose="the catalogue"):
-    """Writes what `blocks` brings to `path`, hashing as it goes; a wrong SHA-256 leaves no file."""
-    progress, digest = Progress(file, total), hashlib.sha256()
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "wb") as out:
-                for block in blocks:
-                    digest.update(block)
-                    out.write(block)
-                    progress.add(len(block))
-                out.flush()
-                os.fsync(out.fileno())  # or a power cut leaves a folder that looks whole
-    finally:
-        progress.wipe()
-    if wanted and digest.hexdigest() != wanted:
-        path.unlink()
-        raise SourceFailed(f"{file} came with the SHA-256 {digest.hexdigest()}, {whose} wants {wanted}")
-    if file.endswith(".json") and not wanted:
-        check_json(path, file)
-    say(f"{file}  {mb(progress.done) if progress.done >= 100_000 else f'{progress.done} bytes'}")
-
-
-def check_json(path, file):
-    """A proxy's log-in page comes with status 200 too; no SHA-256 would show it here."""
-    content = path.read_bytes()
-    try:
-        if isinstance(json.loads(content), dict):
-            return
-    except ValueError:
-        pass
-    path.unlink()
-    raise SourceFailed(f"{file} came as something that is no JSON object; it starts with {content[:40]!r}")
+# --- the disk says no ----------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -222,37 +144,13 @@ def end_swap(old, target, replaced):
         os.rename(path, new)
 
 
-# --- a call that may hang -----------------------------------------------------------------
-
-
-def within(seconds, call):
-    """What `call` returns or raises, or TimeoutError after `seconds`.
-
-    A socket's own timeout is one for each address of a host, and does not count looking the
-    name up: where a firewall swallows everything, those add up to minutes."""
-    answer = queue.Queue()
-
-    def ask():
-        try:
-            answer.put((call(), None))
-        except BaseException as error:
-            answer.put((None, error))
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        result, error = answer.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"no answer within {seconds:g} s; --timeout SECONDS waits longer") from None
-    if error:
-        raise error
-    return result
-
-
 # --- the run of a script ------------------------------------------------------------------
 
 
 def run(into, work):
-    """Does `work`, which puts something into `into`; returns the exit code, and says why it is not 0."""
+    """Does `work`, which puts something into `into`; returns the exit code, and says why it is not 0.
+
+    An interruption ends the process, with 130."""
     catch_signals()
     try:
         work()
@@ -263,8 +161,9 @@ def run(into, work):
         print(f"{error.filename or into}: {error.strerror or error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, Interrupted):
-        print("interrupted; nothing half-made is left", file=sys.stderr)
-        return 130
+        print("interrupted; nothing half-made is left", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # without waiting for downloads that are on their way on threads
     return 0
 
 

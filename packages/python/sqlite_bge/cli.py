@@ -1,0 +1,188 @@
+"""The command `sqlite-bge`: download, models, info, index, search."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+from . import __getattr__ as _attribute
+from .catalog import DEFAULT_MODEL, CatalogError
+from .catalog import models as catalogue
+from .connecting import open_database
+from .fetching import Problem, run
+from .indexes import IndexProblem, create_index, find_index, quoted, search
+from .loading import LoadingFailed, LoadingUnavailable, loadable_path
+from .syncing import sync
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SHOWN = 100  # characters of a cell in a table for people
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0 done, 1 a problem that was printed, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # texts may be in no alphabet of the terminal
+    options = parser().parse_args(arguments)
+
+    def work() -> None:
+        try:
+            options.command(options)
+        except (CatalogError, IndexProblem, LoadingFailed, LoadingUnavailable, FileNotFoundError) as error:
+            raise Problem(str(error)) from error
+        except Exception as error:
+            if type(error).__module__.split(".")[0] not in ("sqlite3", "pysqlite3"):
+                raise
+            raise Problem(str(error)) from error
+
+    return run("the database", work)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="sqlite-bge", description="Semantic search in SQLite: models, indexes, queries.")
+    top.add_argument("--version", action="version", version=_attribute("__version__"))
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser("download", help="get a model into the Hugging Face cache, or into a folder")
+    one.add_argument("model", nargs="?", default=DEFAULT_MODEL, metavar="MODEL", help=f"a name of the catalogue ({DEFAULT_MODEL})")
+    one.add_argument("--into", metavar="DIR", type=Path, help="as DIR/MODEL instead")
+    one.add_argument("--force", action="store_true", help="fetch it again though it is there")
+    one.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="how long the hub may take to answer (10)")
+    one.set_defaults(command=command_download)
+
+    one = commands.add_parser("models", help="the models of the catalogue, and which of them are here")
+    one.add_argument("--json", action="store_true")
+    one.set_defaults(command=command_models)
+
+    one = commands.add_parser("info", help="what is installed, and what is missing")
+    one.add_argument("--json", action="store_true", help="all that bge_info() says")
+    one.set_defaults(command=command_info)
+
+    one = commands.add_parser("index", help="make or update the index of a table")
+    one.add_argument("db", metavar="DB")
+    one.add_argument("table", metavar="TABLE", help="a table or view")
+    one.add_argument("columns", nargs="+", metavar="COLUMN", help="texts to embed, joined in this order")
+    one.add_argument("--name", help="the index's name (TABLE_bge)")
+    one.add_argument("--model", help="a model's name")
+    one.add_argument("--filter", action="append", default=[], metavar="COLUMN", help="a column to compare in queries; may be repeated")
+    one.add_argument("--key", metavar="COLUMN", help="the integer column that identifies a row (the INTEGER PRIMARY KEY)")
+    one.add_argument("--storage", choices=["f32", "f16", "int8"], help="how vectors are kept (f32)")
+    one.add_argument("--no-progress", action="store_true")
+    one.set_defaults(command=command_index)
+
+    one = commands.add_parser("search", help="the rows nearest to a query")
+    one.add_argument("db", metavar="DB")
+    one.add_argument("table", metavar="TABLE", help="an indexed table, or the index itself")
+    one.add_argument("query", metavar="QUERY")
+    one.add_argument("-k", type=int, default=10, metavar="N", help="rows (10)")
+    form = one.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="an array of objects")
+    form.add_argument("--csv", action="store_true")
+    one.set_defaults(command=command_search)
+    return top
+
+
+# --- models -------------------------------------------------------------------------------
+
+
+def command_download(options: argparse.Namespace) -> None:
+    from .download import download
+
+    download(options.model, options.into, force=options.force, timeout=options.timeout)
+
+
+def command_models(options: argparse.Namespace) -> None:
+    here = {row[0]: row for row in open_database().execute("SELECT name, source, bytes FROM bge_models")}
+    known = {model["name"]: model for model in catalogue()}
+    rows = []
+    for name in [*known, *sorted(set(here) - set(known))]:
+        model, (_, source, size) = known.get(name, {}), here.get(name, (name, None, None))
+        rows.append((name, model.get("dims"), model.get("max_length"), size and round(size / 1e6), source))
+    if options.json:
+        keys = ("name", "dims", "max_length", "megabytes", "folder")
+        print(json.dumps([dict(zip(keys, row)) for row in rows], indent=1))
+        return
+    print_table(["MODEL", "DIMS", "TOKENS", "MB", "WHERE"], [(*row[:4], row[4] or "-") for row in rows])
+
+
+def command_info(options: argparse.Namespace) -> None:
+    module = sys.modules[type(db := open_database()).__module__.split(".")[0]]
+    info = json.loads(db.execute("SELECT bge_info()").fetchone()[0])
+    if options.json:
+        print(json.dumps(info, indent=1))
+        return
+    print(f"sqlite-bge  {info['version']} (commit {info['commit'] or 'unknown'})")
+    print(f"library     {loadable_path()}")
+    print(f"SQLite      {module.sqlite_version}, by {module.__name__} of Python {sys.version.split()[0]}")
+    places = [("runtime", info["runtime"]["looked_at"]), (f"model {info['model']['name']}", info["model"]["looked_at"])]
+    for what, looked_at in places:
+        found = [place for place in looked_at if place["found"]]
+        print(f"{what}: {found[0]['path'] + ' (' + found[0]['rule'] + ')' if found else 'NOT FOUND; looked at'}")
+        for place in [] if found else looked_at:
+            print(f"    {place['path']} ({place['rule']})")
+    if info["last_load_error"]:
+        print(f"last error  {info['last_load_error']}")
+    # Whether all of it works together is seen by trying.
+    dims = db.execute("SELECT bge_dims(bge_embed('a test'))").fetchone()[0]
+    print(f"It works: a text has become a vector of {dims} dimensions.")
+
+
+# --- indexes ------------------------------------------------------------------------------
+
+
+def command_index(options: argparse.Namespace) -> None:
+    db = open_database(options.db)
+    # A missing model should be said before a table is made that then waits for it.
+    db.execute("SELECT bge_tokens('', coalesce(?, json_extract(bge_info(), '$.default_model')))", (options.model,)).fetchall()
+    index = create_index(db, options.table, options.columns, name=options.name, model=options.model,
+                         filters=options.filter, key=options.key, storage=options.storage)
+    changed = sync(db, quoted(index.name), progress=not options.no_progress)
+    status = json.loads(db.execute("SELECT bge_status(?)", (quoted(index.name),)).fetchone()[0])
+    print(f"{index.name}: {status['rows']} rows, {changed} of them new or changed")
+    for row in status["problem_rows"]:
+        print(f"  row {row['rowid']} is left out: {row['problem']}")
+    for wrong in status["wrong"]:
+        print(f"  {wrong}")
+
+
+def command_search(options: argparse.Namespace) -> None:
+    if options.k < 1:
+        raise Problem(f"-k is {options.k}, expected a number of rows, at least 1")
+    db = open_database(options.db, readonly=True)
+    names, rows = search(db, find_index(db, options.table), options.query, options.k)
+    if options.json:
+        print(json.dumps([dict(zip(names, map(plain, row))) for row in rows], indent=1, ensure_ascii=False))
+    elif options.csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(names)
+        writer.writerows([plain(cell) for cell in row] for row in rows)
+    else:
+        for rank, row in enumerate(rows, 1):
+            rowid, score, passage, *cells = row
+            print(f"{rank}. {score:.2f}  row {rowid}")
+            print(f"   {one_line(passage, 300)}" if passage else "   " + one_line(" | ".join(str(c) for c in cells if c is not None), 300))
+
+
+# --- output -------------------------------------------------------------------------------
+
+
+def plain(cell: object) -> object:
+    """A cell for JSON and CSV: a BLOB has no text, so its size is given."""
+    return f"<{len(cell)} bytes>" if isinstance(cell, bytes) else cell
+
+
+def one_line(text: object, most: int = SHOWN) -> str:
+    line = " ".join(str("" if text is None else text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    lines = [[one_line(cell) for cell in row] for row in [heads, *rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())

@@ -1,0 +1,173 @@
+"""The command `sqlite-bge` and the plugin of sqlite-utils, as a person runs them."""
+
+import contextlib
+import csv
+import io
+import json
+import sqlite3
+
+import pytest
+import sqlite_bge
+import support
+from support import sqlite_bge_command as command
+
+NO_MODEL = {"BGE_MODELS": None, "HF_HUB_CACHE": "/nowhere"}
+
+
+def sqlite_utils(*arguments, **options):
+    return support.run(support.BIN / "sqlite-utils", *arguments, **options)
+
+
+def test_info_says_that_it_works():
+    said = command("info").stdout
+    assert f"sqlite-bge  {sqlite_bge.__version__}" in said and sqlite_bge.loadable_path() in said
+    assert "a text has become a vector of 384 dimensions" in said
+    assert json.loads(command("info", "--json").stdout)["version"] == sqlite_bge.__version__
+
+
+def test_info_without_a_model_names_the_places_and_the_way(tmp_path):
+    done = command("info", env=support.environment(**NO_MODEL), code=1)
+    assert "NOT FOUND; looked at" in done.stdout and "beside the extension" in done.stdout
+    assert "sqlite-bge download" in done.stderr
+
+
+def test_models_says_which_are_here():
+    models = {model["name"]: model for model in json.loads(command("models", "--json").stdout)}
+    assert models[support.MODEL]["folder"] == str(support.MODELS / support.MODEL)
+    assert models[support.MODEL]["dims"] == 384
+    assert models["bge-m3"]["folder"] is None
+    assert support.MODEL in command("models").stdout.splitlines()[1]
+
+
+def test_version():
+    assert command("--version").stdout.strip() == sqlite_bge.__version__
+
+
+def test_index_and_search(desk):
+    done = command("index", desk, "desk", "title", "body")
+    assert done.stdout == "desk_bge: 3 rows, 3 of them new or changed\n" and "3/3" in done.stderr
+    said = command("search", desk, "desk", "how do I reset my device?", "-k", "2").stdout
+    assert said.startswith("1. 0.61  row 1\n   Router Hold the small button")
+    assert said.count("row ") == 2
+
+
+@pytest.mark.parametrize("name", ["desk", "DESK", "desk_bge"])
+def test_search_gives_json(indexed, name):
+    rows = json.loads(command("search", indexed, name, "vacation", "--json", "-k", "1").stdout)
+    assert [(row["rowid"], row["id"], row["title"]) for row in rows] == [(3, 3, "Holidays")]
+    assert rows[0]["passage"].startswith("Holidays\nRequests") and 0.5 < rows[0]["score"] < 0.8
+
+
+def test_search_gives_csv(indexed):
+    rows = list(csv.reader(io.StringIO(command("search", indexed, "desk", "invoice", "--csv").stdout)))
+    assert rows[0] == ["rowid", "score", "passage", "id", "title", "body"] and rows[1][4] == "Invoice" and len(rows) == 4
+
+
+def test_index_again_embeds_what_changed(indexed):
+    with contextlib.closing(sqlite3.connect(indexed)) as db, db:
+        db.execute("UPDATE desk SET body = 'Badges for the garage are handed out at the front desk' WHERE id = 2")
+    assert command("index", indexed, "desk", "title", "body").stdout == "desk_bge: 3 rows, 1 of them new or changed\n"
+    assert command("search", indexed, "desk", "where can I park", "-k", "1").stdout.startswith("1. ")
+
+
+def test_an_index_of_its_own_text(tmp_path):
+    path = tmp_path / "own.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        sqlite_bge.load(db)
+        db.execute("CREATE VIRTUAL TABLE memos USING bge(body)")
+        db.execute("INSERT INTO memos(body) VALUES ('The cat sleeps on the sofa')")
+        db.commit()
+    assert json.loads(command("search", path, "memos", "a pet at rest", "--json").stdout)[0]["body"].startswith("The cat")
+
+
+def test_a_file_that_may_not_be_written_is_searched(indexed):
+    indexed.chmod(0o444)
+    indexed.parent.chmod(0o555)
+    try:
+        assert command("search", indexed, "desk", "reset").stdout.startswith("1. ")
+    finally:
+        indexed.parent.chmod(0o755)
+
+
+def test_names_that_need_quotes(tmp_path):
+    path = tmp_path / "a b.db"
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("""CREATE TABLE "it's a ""table"" "(id INTEGER PRIMARY KEY, "the body" TEXT)""")
+        db.execute("""INSERT INTO "it's a ""table"" " VALUES (7, 'The cat sleeps')""")
+    command("index", path, 'it\'s a "table" ', "the body")
+    assert "row 7" in command("search", path, 'it\'s a "table" ', "pet").stdout
+
+
+# --- what is wrong is said ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["search", "DB", "desk", "x"], "desk has no semantic index; `sqlite-bge index DB desk COLUMN...` makes one"),
+    (["search", "DB", "nope", "x"], "there is no table nope; there are: desk"),
+    (["search", "nowhere.db", "desk", "x"], "there is no database nowhere.db"),
+    (["search", "DB", "desk", "x", "-k", "0"], "-k is 0, expected a number of rows, at least 1"),
+    (["index", "DB", "desk", "nope"], "nope"), (["index", "DB", "nope", "body"], "nope"),
+    (["index", "DB", "desk", "body", "--model", "no-such"], "no model 'no-such' found"),
+    (["download", "no-such"], "'no-such' is not in the catalogue; it has: bge-small-en-v1.5"),
+])
+def test_what_is_wrong_is_said(desk, arguments, said):
+    done = command(*[desk if word == "DB" else word for word in arguments], code=1)
+    assert said in done.stderr
+
+
+def test_another_index_of_that_name_is_not_replaced(indexed):
+    done = command("index", indexed, "desk", "body", code=1)
+    assert "there is an index desk_bge already, over title, body of desk; wanted: body of desk" in done.stderr
+    assert command("index", indexed, "desk", "body", "--name", "bodies").returncode == 0
+    assert "several indexes" in command("search", indexed, "desk", "x", code=1).stderr
+
+
+def test_no_model_is_said_before_anything_is_made(desk):
+    done = command("index", desk, "desk", "body", env=support.environment(**NO_MODEL), code=1)
+    assert "no model 'bge-small-en-v1.5' found" in done.stderr and "sqlite-bge download" in done.stderr
+    with contextlib.closing(sqlite3.connect(desk)) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("desk",)]
+
+
+def test_a_table_without_integer_key_gets_two_lines_that_work(tmp_path):
+    path = tmp_path / "slugs.db"
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE pages(slug TEXT PRIMARY KEY, body TEXT)")
+        db.executemany("INSERT INTO pages VALUES (?, ?)", support.ROWS)
+    said = command("index", path, "pages", "body", code=1).stderr
+    lines = [line.strip() for line in said.splitlines() if line.startswith("  CREATE")]
+    assert "pages has no integer key" in said and len(lines) == 2
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for line in lines:
+            db.executescript(line)
+    arguments = said.splitlines()[-1].removeprefix("then: sqlite-bge ").replace("DB", str(path)).split()
+    command(*arguments)
+    found = json.loads(command("search", path, "pages_numbered", "reset my device", "--json", "-k", "1").stdout)
+    assert found[0]["body"] == support.ROWS[0][1]
+
+
+# --- sqlite-utils -------------------------------------------------------------------------
+
+
+def test_sqlite_utils_indexes_searches_syncs_and_informs(desk):
+    assert "3/3" in sqlite_utils("bge", "index", desk, "desk", "title", "body").stderr
+    rows = json.loads(sqlite_utils("bge", "search", desk, "desk", "vacation", "-n", "1").stdout)
+    assert rows[0]["title"] == "Holidays"
+    assert rows == json.loads(sqlite_utils("bge", "search", desk, "desk", "vacation", "-n", "1", "--json").stdout)
+    assert sqlite_utils("bge", "search", desk, "desk", "vacation", "--csv").stdout.startswith("rowid,score,passage,id,title,body")
+    assert sqlite_utils("bge", "search", desk, "desk", "vacation", "--table").stdout.splitlines()[1].startswith("-------")
+    # Its own commands write a database that has an index, too.
+    sqlite_utils("insert", desk, "desk", "-", "--pk", "id", input='{"id": 4, "title": "Parking", "body": "The garage is open"}',
+                 stdin=None)
+    assert json.loads(sqlite_utils("bge", "info", desk).stdout)[0]["pending"] == 1
+    sqlite_utils("bge", "sync", desk, "--silent")
+    assert json.loads(sqlite_utils("bge", "info", desk).stdout)[0]["rows"] == 4
+    assert json.loads(sqlite_utils(desk, "select rowid from desk_bge('where is my car', 1)").stdout) == [{"rowid": 4}]
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["search", "DB", "desk", "x"], "Error: desk has no semantic index"),
+    (["sync", "DB", "nope"], "Error: there is no table nope"), (["index", "DB", "desk", "nope"], "nope")])
+def test_sqlite_utils_says_what_is_wrong(desk, arguments, said):
+    done = sqlite_utils("bge", *[desk if word == "DB" else word for word in arguments], code=1)
+    assert said in done.stderr
