@@ -239,8 +239,9 @@ class Questions:
         chance = self.chance
         k = chance.choice([1, 2, 3, 5, chance.randint(1, 40), 1000])
         given = self.value(k)
-        own = self.some(self.own, [0, 0, 1, 1, 1, 2])
-        later = self.some(self.later, [0, 0, 0, 1])
+        given_terms = self.some(self.own, [0, 0, 1, 1, 1, 2])
+        own = [term for term in given_terms if term.role != LATER]
+        later = [term for term in given_terms if term.role == LATER] + self.some(self.later, [0, 0, 0, 1])
         kind = chance.choice(["plain"] * 4 + ["in", "count", "merged", "limited"] + self.modern * ["materialized"] + self.view * ["view", "view"]
                              + self.joins * (["join"] * 5 + ["left", "left", "of left", "exists", "scalar", "twice"]))
         # Asked as a call, or with MATCH and k among the terms.

@@ -171,6 +171,8 @@ def test_is_distinct_from(session):
     ("rowid NOT IN (1)", [2]), ("(lang = 'fr' OR n = 2)", [2]), ("rowid = (SELECT max(id) FROM d)", []), ("n = 1 + 1", [2]),
     ("lang || '' = 'de'", [2]), ("lang NOT LIKE 'e%'", [2]), ("lang = (SELECT lang FROM d WHERE id = 3)", []), ("n = rowid", [1, 2]),
     ("EXISTS (SELECT 1 FROM d WHERE d.id = e.rowid AND d.lang = 'de')", [2]), ("rowid = abs(2)", [2]),
+    # SQLite offers an inequality of a column itself, not of one with a COLLATE behind it.
+    ("lang COLLATE NOCASE <> 'EN'", [2]), ("lang COLLATE NOCASE IS NOT 'EN'", [2]),
     # SQLite does not say that this is a literal: COLLATE goes to the column.
     ("lang = 'DE' COLLATE NOCASE", [2]), ("lang = 'FR' COLLATE NOCASE", []),
 ])

@@ -11,7 +11,8 @@ import time
 
 import apsw
 import pytest
-from support import TINY, connect, run_python, value
+from support import TINY, run_python, value
+from support import connect as open_file
 
 NEW = [f"CREATE TABLE docs(id INTEGER PRIMARY KEY, body, lang); CREATE VIRTUAL TABLE t USING bge(body, lang UNINDEXED, content='docs', model='{TINY}')",
        "INSERT INTO docs VALUES (1, 'reset the device', 'en'), (2, 'machine learning', 'de'), (3, NULL, 'de')"]
@@ -30,7 +31,7 @@ THEIRS = {
 @pytest.fixture(scope="module", params=["new", "synced"])
 def made(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("snapshots") / "made.db"
-    db = connect(database=path)
+    db = open_file(database=path)
     db.execute("PRAGMA journal_mode = wal")
     for sql in {"new": NEW, "synced": SYNCED}[request.param]:
         db.execute(sql)
@@ -44,7 +45,7 @@ def beside(made, folder, ours, theirs, boundary):
     for left in folder.glob("c.db*"):
         left.unlink()
     shutil.copy(made, path)
-    one, other = connect(database=path), connect(database=path)
+    one, other = open_file(database=path), open_file(database=path)
     for db in (one, other):
         db.execute("SELECT rowid FROM t('x')").fetchall()
     seen, errors = 0, []
@@ -75,7 +76,10 @@ def beside(made, folder, ours, theirs, boundary):
 
 @pytest.mark.parametrize("ours,theirs", [(ours, theirs) for ours in OURS for theirs in THEIRS
                                          if ours in ("sync", "command") or theirs in ("rebuild and sync", "write and sync")])
-def test_others_commit_between_two_statements_of_ours(made, tmp_path, ours, theirs):
+def test_others_commit_between_two_statements_of_ours(connect, made, tmp_path, ours, theirs):
+    has_triggers = value(connect(database=made), "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'")
+    if theirs == "rename" and not has_triggers:
+        pytest.skip("no trigger follows a rename before the first sync")
     for boundary in range(1, 400):
         answered, errors = beside(made, tmp_path, OURS[ours], THEIRS[theirs], boundary)
         for error in errors:
@@ -103,7 +107,7 @@ print(value(db, "SELECT bge_sync('t')"))
 """
     for round in range(2):
         path = tmp_path / f"{round}.db"
-        db = connect(database=path)
+        db = open_file(database=path)
         db.execute(f"PRAGMA journal_mode = {journal}")
         for sql in NEW:
             db.execute(sql)
