@@ -18,8 +18,8 @@ WITH
     FROM docs_bge WHERE docs_bge MATCH :question AND k = 50
   ),
   said AS (
-    -- A text, whatever was given: FTS5 takes neither NULL nor a NUL character.
-    SELECT replace(CAST(coalesce(:question, '') AS TEXT), char(0), ' ') AS question
+    -- A text, whatever was given, up to its first NUL character: FTS5 takes neither NULL nor a NUL.
+    SELECT printf('%s', :question) AS question
   ),
   words AS (
     -- The words of the question, each in quotes, so that no character of it is FTS5 syntax; a row that

@@ -27,14 +27,30 @@ pub fn copy<T: Copy>(elements: &[T]) -> Result<Vec<T>> {
     Ok(copy)
 }
 
+/// Room for `more` elements; grows as `Vec` does.
+///
+/// # Errors
+/// Out of memory.
+pub fn reserve<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
+    vec.try_reserve(more).map_err(|_| out_of_memory())
+}
+
+/// An empty text with room for so many bytes.
+///
+/// # Errors
+/// Out of memory.
+pub fn reserved_text(bytes: usize) -> Result<String> {
+    let mut text = String::new();
+    text.try_reserve_exact(bytes).map_err(|_| out_of_memory())?;
+    Ok(text)
+}
+
 /// A copy of a text.
 ///
 /// # Errors
 /// Out of memory.
 pub fn copy_text(text: &str) -> Result<String> {
-    let mut copy = String::new();
-    copy.try_reserve_exact(text.len())
-        .map_err(|_| out_of_memory())?;
+    let mut copy = reserved_text(text.len())?;
     copy.push_str(text);
     Ok(copy)
 }
@@ -52,4 +68,21 @@ pub fn push<T>(vec: &mut Vec<T>, element: T) -> Result<()> {
 /// The error.
 pub fn out_of_memory() -> Error {
     Error::new(Kind::NoMemory, "out of memory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_had_is_an_error() {
+        for error in [
+            reserve(&mut vec![0u64], usize::MAX / 16).unwrap_err(),
+            reserved::<u8>(isize::MAX as usize).unwrap_err(),
+            reserved_text(isize::MAX as usize).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), Kind::NoMemory);
+        }
+        assert!(reserved::<u8>(100).unwrap().capacity() >= 100);
+    }
 }

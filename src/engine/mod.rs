@@ -16,7 +16,6 @@
 pub(crate) mod embedding;
 pub(crate) mod graph;
 pub(crate) mod inference;
-pub(crate) mod memory;
 pub(crate) mod models;
 pub(crate) mod onnx;
 pub(crate) mod process;

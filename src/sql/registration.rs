@@ -20,9 +20,9 @@ pub fn register(db: &Connection<'_>, access: Access) -> Result<()> {
         None if access == Access::ReadOnly && has_writing(db) => return Err(already(Access::Full)),
         None => register_all(db, access)?,
     }
-    // `sqlite3_open` takes an error of the connection for one of its automatic extensions: the last
-    // statement of ours must be none that only asked whether something is there.
-    version(db).map(drop)
+    // `sqlite3_open` takes an error of the connection for one of its automatic extensions, and what asked
+    // whether something is there may have left one. An empty text takes it back, and reads nothing.
+    db.execute("")
 }
 
 fn register_all(db: &Connection<'_>, access: Access) -> Result<()> {

@@ -9,7 +9,6 @@ use crate::engine::inference::prepare;
 use crate::engine::inference::runner::SharedVector;
 use crate::engine::inference::runtime::SettingUp;
 use crate::engine::inference::session::Session;
-use crate::engine::memory::{text_with_room, with_room};
 use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::{self, Device};
 use crate::engine::models::files::ModelFiles;
@@ -23,6 +22,7 @@ use crate::engine::text::chunks::{self, Chunk, Passages};
 use crate::engine::text::size::check_text_size;
 use crate::engine::text::tokenizer::Tokenizer;
 use crate::error::{Error, Kind, Result};
+use crate::memory::{reserved, reserved_text};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -199,7 +199,7 @@ impl Embedder {
         role: Role,
         stop: &dyn Stop,
     ) -> Result<Vec<SharedVector>> {
-        let mut ids = with_room(texts.len())?;
+        let mut ids = reserved(texts.len())?;
         for text in texts {
             ids.push(self.encode_as(text, role, stop)?);
         }
@@ -226,7 +226,7 @@ impl Embedder {
     ) -> Result<Vec<SharedVector>> {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
         let plan = batch::plan(&lengths, self.queue.budget());
-        let mut vectors: Vec<Option<SharedVector>> = with_room(ids.len())?;
+        let mut vectors: Vec<Option<SharedVector>> = reserved(ids.len())?;
         vectors.resize(ids.len(), None);
         for range in plan.batches {
             stop.check()?;
@@ -413,7 +413,7 @@ impl Embedder {
         match (role, self.config.query_instruction.as_str()) {
             (Role::Passage, _) | (Role::Query, "") => Ok(Cow::Borrowed(text)),
             (Role::Query, instruction) => {
-                let mut whole = text_with_room(instruction.len() + text.len())?;
+                let mut whole = reserved_text(instruction.len() + text.len())?;
                 whole.push_str(instruction);
                 whole.push_str(text);
                 Ok(Cow::Owned(whole))

@@ -1,8 +1,8 @@
 //! The values of a tensor, wherever its bytes are.
 
-use crate::engine::memory::with_room;
 use crate::engine::onnx::protobuf::{Tensor, data_type};
 use crate::error::{Error, Result};
+use crate::memory::reserved;
 use bytes::Bytes;
 use half::f16;
 use std::fs::File;
@@ -14,7 +14,7 @@ use std::path::Path;
 /// # Errors
 /// A file that cannot be read, bytes that do not fit the tensor's shape, a tensor of another kind.
 pub fn floats(tensor: &Tensor, folder: &Path) -> Result<Vec<f32>> {
-    let mut values = with_room(capacity(tensor)?)?;
+    let mut values = reserved(capacity(tensor)?)?;
     match tensor.data_type() {
         data_type::FLOAT => read(tensor, folder, |bytes| {
             values.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)));
@@ -36,7 +36,7 @@ pub fn floats(tensor: &Tensor, folder: &Path) -> Result<Vec<f32>> {
 /// # Errors
 /// As [`floats`].
 pub fn halves(tensor: &Tensor, folder: &Path) -> Result<Vec<f16>> {
-    let mut values = with_room(capacity(tensor)?)?;
+    let mut values = reserved(capacity(tensor)?)?;
     read(tensor, folder, |bytes| {
         values.extend(bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b)));
     })?;
@@ -48,7 +48,7 @@ pub fn halves(tensor: &Tensor, folder: &Path) -> Result<Vec<f16>> {
 /// # Errors
 /// As [`floats`].
 pub fn bytes(tensor: &Tensor, folder: &Path) -> Result<Vec<u8>> {
-    let mut all = with_room(byte_length(tensor)?.min(1 << 30) as usize)?;
+    let mut all = reserved(byte_length(tensor)?.min(1 << 30) as usize)?;
     read(tensor, folder, |bytes| all.extend_from_slice(bytes))?;
     Ok(all)
 }

@@ -1,10 +1,10 @@
 //! Where a stretch of text may be cut: the borders of paragraphs, sentences, lines and words in it, by
 //! the rules of Unicode (UAX 29). Pure; knows nothing of tokens.
 
-use crate::engine::memory::{text_with_room, with_room};
 use crate::engine::stop::Stop;
 use crate::engine::text::piece::piece;
 use crate::error::Result;
+use crate::memory::{reserved, reserved_text};
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -46,7 +46,7 @@ pub struct Borders {
 
 impl Borders {
     pub fn find(text: &str, start: usize, limit: usize, stop: &dyn Stop) -> Result<Self> {
-        let mut ranks = with_room(limit - start + 1)?;
+        let mut ranks = reserved(limit - start + 1)?;
         ranks.resize(limit - start + 1, Border::None);
         let mut borders = Borders { start, ranks };
         let seen = &text[..text.ceil_char_boundary(limit + AHEAD)];
@@ -104,7 +104,7 @@ impl Borders {
     /// Sentences of `text`, which is the stretch and a little more.
     fn sentences(&mut self, text: &str, stop: &dyn Stop) -> Result<()> {
         // To the segmenter each line is a sentence.
-        let mut flat = text_with_room(text.len())?;
+        let mut flat = reserved_text(text.len())?;
         for c in text.chars() {
             if breaks_line(c) {
                 flat.extend(std::iter::repeat_n(' ', c.len_utf8()));

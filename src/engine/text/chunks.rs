@@ -7,12 +7,12 @@
 //! itself and made shorter where it has too many. All work goes in small pieces, each after a look
 //! at [`Stop`], and reads every byte a fixed number of times, and again what is repeated.
 
-use crate::engine::memory::reserve;
 use crate::engine::stop::Stop;
 use crate::engine::text::borders::{Borders, skip_space};
 use crate::engine::text::piece::piece;
 use crate::engine::text::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
+use crate::memory::reserve;
 use std::collections::VecDeque;
 use std::ops::Range;
 

@@ -4,10 +4,9 @@
 //! somebody else's SQL. It is looked for before the first statement on them, and again when the schema has
 //! changed.
 
-use super::damage::corrupt;
 use super::names::shadow_tables;
 use super::shadow::Shadow;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::{Row, Value};
 use crate::sql::lexer::quote_name;
 
@@ -22,11 +21,8 @@ pub fn verify(shadow: Shadow<'_>) -> Result<()> {
     if version.is_some() && shadow.index.verified.get() == version {
         return Ok(());
     }
-    for (suffix, fault) in foreign(shadow)? {
-        return Err(corrupt(format_args!(
-            "'{}' {fault}",
-            shadow.index.names.bare(suffix)
-        )));
+    if let Some((suffix, stranger)) = foreign(shadow)?.first() {
+        return Err(stranger.refused(&shadow.index.names.bare(suffix)));
     }
     shadow.index.verified.set(version);
     Ok(())
@@ -54,20 +50,50 @@ fn schema_version(shadow: Shadow<'_>) -> Result<Option<i64>> {
     read.integer_of_first()
 }
 
+/// What is wrong with a shadow table.
+enum Stranger {
+    /// It is a view.
+    View,
+    /// It is a virtual table.
+    VirtualTable,
+    /// It has this trigger.
+    Trigger(String),
+}
+
+impl Stranger {
+    /// `rebuild` is no way out: it would run on what is there.
+    fn refused(&self, table: &str) -> Error {
+        const CORRUPT_VTAB: i32 = 11 | 1 << 8;
+        let quoted = quote_name(table);
+        let rebuild = "and give the command 'rebuild'";
+        let fault = match self {
+            Stranger::View => format!("'{table}' is a view: DROP VIEW {quoted}, {rebuild}"),
+            Stranger::VirtualTable => {
+                format!("'{table}' is a virtual table: DROP TABLE {quoted}, {rebuild}")
+            }
+            Stranger::Trigger(name) => format!(
+                "'{table}' has a trigger that is not of this index: DROP TRIGGER {}",
+                quote_name(name)
+            ),
+        };
+        let message = format!("the index is damaged, its shadow table {fault}");
+        Error::new(Kind::Host(CORRUPT_VTAB), message)
+    }
+}
+
 /// Shadow tables that are none of ours, and why.
-fn foreign(shadow: Shadow<'_>) -> Result<Vec<(&'static str, String)>> {
+fn foreign(shadow: Shadow<'_>) -> Result<Vec<(&'static str, Stranger)>> {
     let schema = shadow.index.names.schema_table();
     let mut find = shadow.kept("what the tables are", || {
         format!(
-            "SELECT s.name, s.type = 'table' AND s.sql LIKE 'create table%', s.type, \
+            "SELECT s.name, s.type = 'table' AND s.sql LIKE 'create table%', s.type = 'view', \
                (SELECT name FROM {schema} WHERE type = 'trigger' AND tbl_name = s.name COLLATE NOCASE) \
              FROM {schema} AS s WHERE s.type IN ('table', 'view') \
              AND s.name COLLATE NOCASE IN (SELECT value FROM json_each(?1))"
         )
     })?;
-    let wanted: Vec<String> = shadow_tables()
-        .map(|t| shadow.index.names.bare(t))
-        .collect();
+    let names = &shadow.index.names;
+    let wanted: Vec<String> = shadow_tables().map(|table| names.bare(table)).collect();
     let list = serde_json::Value::from(wanted.clone()).to_string();
     find.bind(1, &Value::from(list))?;
     let mut foreign = Vec::new();
@@ -77,23 +103,13 @@ fn foreign(shadow: Shadow<'_>) -> Result<Vec<(&'static str, String)>> {
         let Some(suffix) = found.and_then(|n| shadow_tables().nth(n)) else {
             continue;
         };
-        if find.integer(1) != Some(1) {
-            let what = find.text(2)?.unwrap_or_default();
-            let what = if what == "view" {
-                "a view"
-            } else {
-                "a virtual table"
-            };
-            foreign.push((
-                suffix,
-                format!("is {what}, and should be a table of this index"),
-            ));
-        } else if let Some(trigger) = find.text(3)? {
-            foreign.push((
-                suffix,
-                format!("has a trigger, '{trigger}', that is not of this index"),
-            ));
-        }
+        let stranger = match (find.integer(1), find.integer(2), find.text(3)?) {
+            (Some(1), _, None) => continue,
+            (Some(1), _, Some(trigger)) => Stranger::Trigger(trigger),
+            (_, Some(1), _) => Stranger::View,
+            _ => Stranger::VirtualTable,
+        };
+        foreign.push((suffix, stranger));
     }
     Ok(foreign)
 }
@@ -104,12 +120,14 @@ fn foreign(shadow: Shadow<'_>) -> Result<Vec<(&'static str, String)>> {
 /// What SQLite says.
 pub fn present(shadow: Shadow<'_>) -> Result<Vec<&'static str>> {
     let foreign = foreign(shadow)?;
+    let is_table = |suffix: &str| {
+        let mut others = foreign.iter();
+        !others
+            .any(|(other, stranger)| *other == suffix && !matches!(stranger, Stranger::Trigger(_)))
+    };
     let mut present = Vec::new();
-    for suffix in shadow_tables() {
-        let is_foreign = foreign
-            .iter()
-            .any(|(other, fault)| *other == suffix && fault.starts_with("is "));
-        if !is_foreign && shadow.has_table(suffix)? {
+    for suffix in shadow_tables().filter(|suffix| is_table(suffix)) {
+        if shadow.has_table(suffix)? {
             present.push(suffix);
         }
     }

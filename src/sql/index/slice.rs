@@ -418,9 +418,9 @@ fn some_notes(parts: Parts<'_>, most: usize) -> Result<Vec<Note>> {
     let Some((first, last)) = parts.notes.ends()? else {
         return Ok(Vec::new());
     };
-    // Not so late that the slice would be short.
-    let window = i64::try_from(most).unwrap_or(i64::MAX);
-    let span = last.saturating_sub(first).saturating_sub(window).max(0);
+    // Not so late that the slice would be one of a few texts.
+    const FEW: i64 = 64;
+    let span = last.saturating_sub(first).saturating_sub(FEW).max(0);
     let offset = random()?.rem_euclid(span.saturating_add(1));
     let notes = parts.notes.from(first.saturating_add(offset), most)?;
     match notes.is_empty() {

@@ -54,7 +54,7 @@ impl Pace {
         let taken = began.elapsed().as_secs_f64().max(1e-6);
         let possible = tokens as f64 / taken * wanted.as_secs_f64();
         // A first step says little of the speed: it may have loaded the model.
-        let possible = (possible as usize).max(FEWEST).min(MOST);
+        let possible = (possible as usize).clamp(FEWEST, MOST);
         self.tokens = possible.min(self.tokens.saturating_mul(4).max(FEWEST));
     }
 }
