@@ -97,6 +97,7 @@ impl Error {
 ///
 /// # Errors
 /// Those that are [passing](Error::is_passing).
+#[cfg(feature = "sql")]
 pub fn if_there<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),

@@ -127,6 +127,7 @@ impl Elements {
 ///
 /// # Errors
 /// It is not.
+#[cfg(feature = "sql")]
 pub fn check_array(json: &str) -> Result<(), Problem> {
     let parsed: Result<IgnoredAny, _> = serde_json::from_str(json);
     parsed.map_err(|e| Problem::Syntax(e.to_string()))?;

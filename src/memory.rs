@@ -21,6 +21,7 @@ pub fn reserved<T>(count: usize) -> Result<Vec<T>> {
 ///
 /// # Errors
 /// Out of memory.
+#[cfg(feature = "sql")]
 pub fn copy<T: Copy>(elements: &[T]) -> Result<Vec<T>> {
     let mut copy = reserved(elements.len())?;
     copy.extend_from_slice(elements);
@@ -49,6 +50,7 @@ pub fn reserved_text(bytes: usize) -> Result<String> {
 ///
 /// # Errors
 /// Out of memory.
+#[cfg(feature = "sql")]
 pub fn copy_text(text: &str) -> Result<String> {
     let mut copy = reserved_text(text.len())?;
     copy.push_str(text);
@@ -59,6 +61,7 @@ pub fn copy_text(text: &str) -> Result<String> {
 ///
 /// # Errors
 /// Out of memory.
+#[cfg(feature = "sql")]
 pub fn push<T>(vec: &mut Vec<T>, element: T) -> Result<()> {
     vec.try_reserve(1).map_err(|_| out_of_memory())?;
     vec.push(element);

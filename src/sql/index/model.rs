@@ -37,17 +37,17 @@ pub fn name(shadow: Shadow<'_>, settings: &Settings) -> String {
 pub fn get(shadow: Shadow<'_>, settings: &Settings) -> Result<SharedEmbedder> {
     let name = name(shadow, settings);
     let model = models::of_index(&name, shadow.host)?;
-    if let Some((_, bound)) = &settings.model {
-        if !model.has_fingerprint(bound)? {
-            let here = model.fingerprint()?;
-            return Err(Error::invalid(format!(
-                "the vectors of this index were made with model '{name}' of fingerprint {}, and \
-                 the '{name}' here has {}; load the right one with bge_load('{name}', path), \
-                 or embed anew with the command 'rebuild'",
-                digits(bound),
-                digits(&here)
-            )));
-        }
+    if let Some((_, bound)) = &settings.model
+        && !model.has_fingerprint(bound)?
+    {
+        let here = model.fingerprint()?;
+        return Err(Error::invalid(format!(
+            "the vectors of this index were made with model '{name}' of fingerprint {}, and \
+             the '{name}' here has {}; load the right one with bge_load('{name}', path), \
+             or embed anew with the command 'rebuild'",
+            digits(bound),
+            digits(&here)
+        )));
     }
     match settings.dims {
         Some(dims) if dims != model.dims() => Err(Error::invalid(format!(
