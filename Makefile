@@ -134,6 +134,7 @@ test-hosts: build model .venv/.ready target/oldest-host/release/oldest-host
 HOSTS := target/python-hosts
 
 test-packages: packages model $(HOSTS)/.ready
+	@scripts/setup.sh sqlite3 binutils
 	@$(HOSTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
 	@echo "running the tests of the Python packages"
 	@$(HOSTS)/bin/python -m pytest -q -m "not slow" tests/python
