@@ -77,6 +77,15 @@ impl<'a> Vector<'a> {
             && (lows().any(|x| !is_usual(f64::from(x))) || lows().all(|x| x == 0.0))
     }
 
+    /// What an error of wrong dimensions asks besides, where `wanted` were: nothing, or whether the BLOB is
+    /// one of float64.
+    pub fn question(self, wanted: usize) -> String {
+        match wanted.checked_mul(2) == Some(self.dims()) && self.looks_like_f64() {
+            true => format!("; {FLOAT64}"),
+            false => String::new(),
+        }
+    }
+
     /// # Errors
     /// A NaN or infinity, named by its position (from 0).
     pub fn check_finite(self) -> Result<()> {

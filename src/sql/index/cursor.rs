@@ -252,7 +252,7 @@ fn start_search(
         Value::Blob(bytes) => {
             let vector = Vector::parse(bytes).map_err(|e| e.at("MATCH"))?;
             vector.check_finite().map_err(|e| e.at("MATCH"))?;
-            check_query_dims(settings.dims, vector.dims())?;
+            check_query_dims(settings.dims, vector)?;
             vector.to_f32()?
         }
         text => {
@@ -292,10 +292,12 @@ fn start_search(
     )
 }
 
-fn check_query_dims(dims: Option<usize>, given: usize) -> Result<()> {
+fn check_query_dims(dims: Option<usize>, vector: Vector<'_>) -> Result<()> {
     match dims {
-        Some(dims) if dims != given => Err(Error::invalid(format!(
-            "MATCH: the vector has {given} dimensions, those of this index have {dims}"
+        Some(dims) if dims != vector.dims() => Err(Error::invalid(format!(
+            "MATCH: the vector has {} dimensions, those of this index have {dims}{}",
+            vector.dims(),
+            vector.question(dims)
         ))),
         _ => Ok(()),
     }

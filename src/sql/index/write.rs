@@ -258,8 +258,8 @@ fn hidden(parts: Parts<'_>, columns: Columns<'_>, update: bool) -> Result<Option
         Type::Blob => {
             let vector = Vector::parse(value.blob()?).map_err(|e| e.at("embedding"))?;
             vector.check_finite().map_err(|e| e.at("embedding"))?;
+            parts.vectors.check_given(vector)?;
             let vector = vector.to_f32()?;
-            parts.vectors.check(&vector)?;
             Ok(Some(vector))
         }
         other => Err(Error::new(

@@ -15,8 +15,9 @@ pub mod passages;
 
 use super::damage::corrupt;
 use super::shadow::Shadow;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::Value;
+use crate::vector::Vector;
 use chunk::{CHUNK, FIRST_CODES};
 use codes::{Codes, tail_after};
 use passages::{Passage, Passages};
@@ -53,13 +54,21 @@ impl<'a> Vectors<'a> {
         }
     }
 
-    /// Whether a vector could be written, before anything is.
+    /// Whether a vector of the user's could be written, before anything is.
     ///
     /// # Errors
     /// Other dimensions than the index has; values that its storage cannot hold.
-    pub fn check(self, vector: &[f32]) -> Result<()> {
-        check_dims(vector.len(), &self.shadow.get("dims")?)?;
-        let encoded = self.shadow.storage().encode(vector);
+    pub fn check_given(self, vector: Vector<'_>) -> Result<()> {
+        let known = self.shadow.get("dims")?;
+        let wanted = known
+            .as_integer()
+            .and_then(|dims| usize::try_from(dims).ok());
+        let question = wanted.map_or(String::new(), |dims| vector.question(dims));
+        check_dims(vector.dims(), &known).map_err(|e| match e.kind() {
+            Kind::Invalid => Error::invalid(format!("{e}{question}")),
+            _ => e,
+        })?;
+        let encoded = self.shadow.storage().encode(&vector.to_f32()?);
         encoded.map(drop).map_err(|e| e.at("embedding"))
     }
 
