@@ -435,7 +435,9 @@ FAILING = [
 
 def everything(db):
     """All that stands in the tables of an index."""
-    return {suffix: rows(db, f"SELECT * FROM idx_{suffix}") for suffix in ("config", "rows", "passages", "text", "log", "codes")}
+    tables = [name for name, in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'idx_*' ORDER BY name")]
+    assert len(tables) >= 4
+    return {table: rows(db, f"SELECT * FROM {table}") for table in tables}
 
 
 def failing(db, sql, *arguments):
@@ -801,7 +803,11 @@ def test_rebuild_repairs_an_index_that_has_lost_a_table(db, table, suffix):
     db.execute(f"INSERT INTO {into}(body, lang) VALUES ('a router', 'en'), ('a bill', 'de')")
     sync(db)
     db.execute(f"DROP TABLE idx_{suffix}")
-    failure(db, "INSERT INTO idx(idx) VALUES ('integrity-check')")
+    if (table, suffix) == (OWN, "log"):
+        # The log of an index that is in step says nothing; it comes back with the next note.
+        check(db)
+    else:
+        failure(db, "INSERT INTO idx(idx) VALUES ('integrity-check')")
     status(db)
     db.execute("INSERT INTO idx(idx) VALUES ('rebuild')")
     db.execute(f"INSERT INTO {into}(body, lang) VALUES ('a bird', 'de')")

@@ -81,6 +81,7 @@ def test_a_json_array_takes_no_more_than_its_text():
     run_python(LIMITED + """
 array = "[" + ",".join(["null"] * 6_000_000) + "]"
 numbers = "[" + ",".join(["0"] * 16_000_000) + "]"
+value(db, "SELECT bge_embed('', 'tiny-bert')")  # the model is loaded, with its threads and their memory
 limit(200)
 assert value(db, "SELECT length(bge_from_json(?))", numbers) == 64_000_000
 each = db.execute("SELECT text FROM bge_embed_each(?, 'tiny-bert')", (array,))

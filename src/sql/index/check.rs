@@ -255,14 +255,17 @@ fn check_code_settings(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
 /// Rows that are not pending must be as they were embedded.
 fn check_content(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
     let content = parts.content.locate()?;
-    let is_scanned = parts.shadow.settings()?.scanned == Scanned::All;
-    if content.noting != Noting::On || !is_scanned || !parts.notes.are_kept()? {
+    if content.noting != Noting::On || parts.shadow.settings()?.scanned != Scanned::All {
         return Ok(());
     }
+    if content.origin == Origin::Table && !parts.notes.are_kept()? {
+        faults.add("the log is missing, and the triggers write to it".to_owned());
+    }
     check_missing(parts, &content, faults)?;
-    let mut read = parts
-        .shadow
-        .sql("SELECT id FROM {rows} WHERE id NOT IN (SELECT id FROM {log} WHERE id IS NOT NULL)")?;
+    let notes = parts.notes.rows_sql()?;
+    let mut read = parts.shadow.sql(&format!(
+        "SELECT id FROM {{rows}} WHERE id NOT IN ({notes})"
+    ))?;
     let mut ids = Vec::new();
     while read.step()? == Row::Ready {
         ids.extend(read.integer(0));
@@ -286,7 +289,7 @@ fn check_content(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
 /// Rows of the content that are neither indexed nor noted, and would never be found.
 fn check_missing(parts: Parts<'_>, content: &Located, faults: &mut Faults) -> Result<()> {
     let names = &parts.shadow.names();
-    let (rows, log) = (names.table("rows"), names.table("log"));
+    let (rows, notes) = (names.table("rows"), parts.notes.rows_sql()?);
     let (table, lost) = match content.origin {
         // The row is there from the first; a text that is kept waits to be embedded.
         Origin::Contentless => {
@@ -302,7 +305,7 @@ fn check_missing(parts: Parts<'_>, content: &Located, faults: &mut Faults) -> Re
     let lost = lost.replace("{key}", &key);
     let mut read = parts.shadow.plain_sql(&format!(
         "SELECT r.{key} FROM {table} AS r WHERE {lost} AND typeof(r.{key}) = 'integer' \
-         AND r.{key} NOT IN (SELECT id FROM {log} WHERE id IS NOT NULL) LIMIT 1000"
+         AND r.{key} NOT IN ({notes}) LIMIT 1000"
     ))?;
     while read.step()? == Row::Ready {
         let id = read.integer(0).unwrap_or(0);

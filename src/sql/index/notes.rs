@@ -39,6 +39,20 @@ impl<'a> Notes<'a> {
         self.shadow.has_table(LOG)
     }
 
+    /// A SELECT of the rows that have notes.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn rows_sql(self) -> Result<String> {
+        Ok(match self.are_kept()? {
+            true => {
+                let log = self.shadow.names().table(LOG);
+                format!("SELECT id FROM {log} WHERE id IS NOT NULL")
+            }
+            false => "SELECT NULL WHERE 0".to_owned(),
+        })
+    }
+
     /// Notes that a row has changed.
     ///
     /// # Errors

@@ -19,6 +19,9 @@ use std::collections::HashMap;
 /// What follows the log's name in CREATE TABLE.
 const LOG_DEFINITION: &str = "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER)";
 
+/// A write that changes nothing.
+const TOUCH: &str = "UPDATE {config} SET v = v WHERE k = 'generation'";
+
 /// The format of shadow tables that this version writes.
 pub const FORMAT: i64 = 1;
 
@@ -277,8 +280,15 @@ impl<'a> Shadow<'a> {
     /// # Errors
     /// What SQLite says: BUSY above all.
     pub fn touch(self) -> Result<()> {
-        self.sql("UPDATE {config} SET v = v WHERE k = 'generation'")?
-            .run()
+        self.sql(TOUCH)?.run()
+    }
+
+    /// Prepares what [`Self::touch`] runs.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn prepare_touch(self) -> Result<()> {
+        self.sql(TOUCH).map(drop)
     }
 
     /// All that searching and syncing must know, read in one statement: of two, each may see another

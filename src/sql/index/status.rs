@@ -101,15 +101,12 @@ fn pending(parts: Parts<'_>) -> Result<Json> {
         true => "WHERE id IN (SELECT id FROM {rows}) OR id IN (SELECT id FROM {text})",
         false => "",
     };
-    let has_log = parts.notes.are_kept()?;
-    let noted = match has_log {
-        true => parts
-            .shadow
-            .sql(&format!("SELECT count(DISTINCT id) FROM {{log}} {there}"))?
-            .integer_of_first()?
-            .unwrap_or(0),
-        false => 0,
-    };
+    let notes = parts.notes.rows_sql()?;
+    let noted = parts
+        .shadow
+        .sql(&format!("SELECT count(DISTINCT id) FROM ({notes}) {there}"))?
+        .integer_of_first()?
+        .unwrap_or(0);
     let located = parts.content.locate()?;
     let from = match parts.shadow.settings()?.scanned {
         // Nobody notes what changes: any row may be pending.
@@ -120,15 +117,8 @@ fn pending(parts: Parts<'_>) -> Result<Json> {
     };
     let (key, from_where) = parts.content.source(&located);
     let _reading = parts.shadow.index.reading_content();
-    let unnoted = match has_log {
-        true => format!(
-            " AND {key} NOT IN (SELECT id FROM {} WHERE id IS NOT NULL)",
-            parts.shadow.names().table("log")
-        ),
-        false => String::new(),
-    };
     let mut count = parts.shadow.plain_sql(&format!(
-        "SELECT count(*) FROM {from_where} WHERE {key} >= ?1{unnoted}"
+        "SELECT count(*) FROM {from_where} WHERE {key} >= ?1 AND {key} NOT IN ({notes})"
     ))?;
     count.bind(1, &Value::Integer(from))?;
     Ok(json!(noted + count.integer_of_first()?.unwrap_or(0)))

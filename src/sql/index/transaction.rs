@@ -87,6 +87,8 @@ impl Committer {
         if self == Committer::Users {
             return work();
         }
+        // `Open` may need it, and after an interruption it could not be prepared.
+        shadow.prepare_touch()?;
         patiently(shadow, || shadow.host.db.execute("BEGIN"))?;
         let _open = Open(shadow, "ROLLBACK");
         work()
