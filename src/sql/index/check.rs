@@ -262,10 +262,10 @@ fn check_content(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
         faults.add("the log is missing, and the triggers write to it".to_owned());
     }
     check_missing(parts, &content, faults)?;
-    let notes = parts.notes.rows_sql()?;
-    let mut read = parts.shadow.sql(&format!(
-        "SELECT id FROM {{rows}} WHERE id NOT IN ({notes})"
-    ))?;
+    let (rows, notes) = (parts.shadow.names().table("rows"), parts.notes.rows_sql()?);
+    let mut read = parts
+        .shadow
+        .plain_sql(&format!("SELECT id FROM {rows} WHERE id NOT IN ({notes})"))?;
     let mut ids = Vec::new();
     while read.step()? == Row::Ready {
         ids.extend(read.integer(0));

@@ -39,7 +39,7 @@ impl<'a> Notes<'a> {
         self.shadow.has_table(LOG)
     }
 
-    /// A SELECT of the rows that have notes.
+    /// A SELECT of the rows that have notes, for [`Shadow::plain_sql`]: a name in it may hold braces.
     ///
     /// # Errors
     /// What SQLite says.
@@ -49,7 +49,7 @@ impl<'a> Notes<'a> {
                 let log = self.shadow.names().table(LOG);
                 format!("SELECT id FROM {log} WHERE id IS NOT NULL")
             }
-            false => "SELECT NULL WHERE 0".to_owned(),
+            false => "SELECT NULL AS id WHERE 0".to_owned(),
         })
     }
 
@@ -59,16 +59,14 @@ impl<'a> Notes<'a> {
     /// What SQLite says.
     pub fn add(self, row: i64) -> Result<()> {
         const ADD: &str = "INSERT INTO {log}(id) VALUES (?1)";
-        let add = match self.shadow.sql(ADD) {
-            Ok(add) => add,
-            // A statement that is kept was prepared when there was one.
+        let add = || self.shadow.sql(ADD)?.with(&[Value::Integer(row)])?.run();
+        match add() {
             Err(_) if !self.are_kept()? => {
                 self.shadow.create_log()?;
-                self.shadow.sql(ADD)?
+                add()
             }
-            Err(e) => return Err(e),
-        };
-        add.with(&[Value::Integer(row)])?.run()
+            outcome => outcome,
+        }
     }
 
     /// Deletes a note.

@@ -97,14 +97,17 @@ fn count(parts: Parts<'_>, sql: &str) -> Result<Json> {
 /// Rows that have notes, and rows that no scan has reached.
 fn pending(parts: Parts<'_>) -> Result<Json> {
     // A row of the index itself is deleted at once; its notes stay until a sync passes them.
+    let names = parts.shadow.names();
     let there = match parts.shadow.keeps_text() {
-        true => "WHERE id IN (SELECT id FROM {rows}) OR id IN (SELECT id FROM {text})",
-        false => "",
+        true => {
+            names.expand("WHERE id IN (SELECT id FROM {rows}) OR id IN (SELECT id FROM {text})")
+        }
+        false => String::new(),
     };
     let notes = parts.notes.rows_sql()?;
     let noted = parts
         .shadow
-        .sql(&format!("SELECT count(DISTINCT id) FROM ({notes}) {there}"))?
+        .plain_sql(&format!("SELECT count(DISTINCT id) FROM ({notes}) {there}"))?
         .integer_of_first()?
         .unwrap_or(0);
     let located = parts.content.locate()?;
