@@ -36,6 +36,6 @@ impl Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        cache::forget_private(&self.index);
+        cache::leave(&self.index);
     }
 }

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::sql::ffi::{Row, Statement, Value};
 use crate::sql::lexer::quote_name;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Statements on present values that are kept; their texts differ by the types of the values.
 const KEPT: usize = 32;
@@ -43,6 +43,8 @@ struct Term {
     certain: String,
     test: Test,
     values: Vec<Value>,
+    /// The members of an IN of rowids: a row is looked up here, whatever the number of members.
+    rowids: Option<HashSet<i64>>,
 }
 
 /// What of a row is asked.
@@ -65,7 +67,17 @@ impl Filters {
             }
         };
         let (collation, certain) = collations(spec, filter, column);
+        let as_rowid = |value: &Value| apply(Affinity::Integer, value.clone());
+        let (values, rowids) = match (column, test) {
+            (None, Test::In) => {
+                let ids: Vec<Value> = values.iter().map(as_rowid).collect();
+                let set = ids.iter().filter_map(Value::as_integer).collect();
+                (ids, Some(set))
+            }
+            _ => (values, None),
+        };
         self.terms.push(Term {
+            rowids,
             column,
             affinity,
             collation,
@@ -119,7 +131,7 @@ impl Filters {
     /// # Errors
     /// What SQLite says; an interruption.
     pub fn candidates(&self, shadow: Shadow<'_>, most: usize) -> Result<Option<Vec<i64>>> {
-        let mut sql = self.on_rows();
+        let mut sql = self.on_rows(true);
         sql.text = format!("SELECT id FROM {{rows}} WHERE {} LIMIT ", sql.text);
         let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
         sql.value(&Value::Integer(limit));
@@ -139,7 +151,10 @@ impl Filters {
     /// # Errors
     /// What SQLite says.
     pub fn takes_row(&self, shadow: Shadow<'_>, id: i64) -> Result<bool> {
-        let mut sql = self.on_rows();
+        if !self.has_rowid(id) {
+            return Ok(false);
+        }
+        let mut sql = self.on_rows(false);
         sql.text = format!("SELECT 1 FROM {{rows}} WHERE {} AND id = ", sql.text);
         sql.value(&Value::Integer(id));
         self.finds_one(shadow, sql)
@@ -173,11 +188,11 @@ impl Filters {
         values: &[Value],
         asked: Asked,
     ) -> Result<bool> {
-        if self.is_empty() {
-            return Ok(true);
+        if !self.has_rowid(id) {
+            return Ok(false);
         }
         let mut sql = Sql::default();
-        for term in &self.terms {
+        for term in self.terms.iter().filter(|term| term.rowids.is_none()) {
             let present = match term.column {
                 Some(n) => &values[n],
                 None => &Value::Integer(id),
@@ -193,14 +208,21 @@ impl Filters {
                 "0"
             });
         }
+        if sql.text.is_empty() {
+            return Ok(true);
+        }
         sql.text = format!("SELECT 1 WHERE {}", sql.text);
         self.finds_one(shadow, sql)
     }
 
     /// All terms as one condition on `_rows`, which candidates meet.
-    fn on_rows(&self) -> Sql {
+    /// Lists of rowids are left out where [`Self::has_rowid`] has looked at them.
+    fn on_rows(&self, with_rowids: bool) -> Sql {
         let mut sql = Sql::default();
         for term in &self.terms {
+            if term.rowids.is_some() && !with_rowids {
+                continue;
+            }
             sql.and();
             let left = match term.column {
                 Some(n) => format!("c{n}"),
@@ -217,6 +239,12 @@ impl Filters {
             sql.text.push('1');
         }
         sql
+    }
+
+    /// Whether a rowid is in all lists of rowids.
+    fn has_rowid(&self, id: i64) -> bool {
+        let lists = self.terms.iter().filter_map(|term| term.rowids.as_ref());
+        lists.into_iter().all(|list| list.contains(&id))
     }
 
     /// Runs a statement that is kept, by its text, for the rows that follow.
@@ -388,47 +416,88 @@ impl Term {
             && matches!(self.affinity, Affinity::Text | Affinity::Blob)
     }
 
-    /// `left IN (values)`. SQLite has converted the members already, as the comparison wants them.
+    /// `left IN (values)`. SQLite has converted the members already, as the comparison wants them; of
+    /// numbers against a column that may hold texts, each reading is a list of its own.
     fn one_of(&self, left: &str, values: &[Value], asked: Asked, sql: &mut Sql) -> String {
-        let left_collated = format!("{left}{}", self.collate(asked));
-        let mut plain = Vec::new();
-        let mut alternatives = Vec::new();
+        let collated = format!("{left}{}", self.collate(asked));
+        let is_ambiguous = |value: &&Value| self.may_be_converted(value);
+        let (numbers, others): (Vec<&Value>, Vec<&Value>) = values.iter().partition(is_ambiguous);
+        let plain = Members::new(&others, sql);
+        let numbers = Members::new(&numbers, sql);
+        let mut readings = Vec::new();
+        if !numbers.is_empty() {
+            readings.push(numbers.found(&collated, false));
+            readings.push(numbers.found(&format!("+{collated}"), false));
+            readings.push(numbers.found(&collated, true));
+        }
+        let joint = if asked == Asked::Candidate {
+            " OR "
+        } else {
+            " AND "
+        };
+        let mut either = Vec::new();
+        either.extend((!readings.is_empty()).then(|| format!("({})", readings.join(joint))));
+        either.extend((!plain.is_empty()).then(|| plain.found(&collated, false)));
+        match either.is_empty() {
+            // A parameter that stands in `left` is bound, and so must stand in the text.
+            true => format!("(0 AND {left} IS NULL)"),
+            false => format!("({})", either.join(" OR ")),
+        }
+    }
+}
+
+/// The members of an IN as parameters: what JSON can hold in one of its own, the others one by one. (As
+/// terms of an OR, a thousand would be too deep for SQLite.)
+struct Members {
+    json: Option<String>,
+    others: Vec<String>,
+}
+
+impl Members {
+    fn new(values: &[&Value], sql: &mut Sql) -> Self {
+        let (mut json, mut others) = (Vec::new(), Vec::new());
         for value in values {
-            let value = match self.column {
-                Some(_) => value.clone(),
-                None => apply(Affinity::Integer, value.clone()),
-            };
-            match &value {
+            match value {
                 Value::Null => {}
-                value if self.may_be_converted(value) => {
-                    let readings = self.readings(left, Operator::Eq, value, asked, sql);
-                    let joint = if asked == Asked::Candidate {
-                        " OR "
-                    } else {
-                        " AND "
-                    };
-                    alternatives.push(format!("({})", readings.join(joint)));
-                }
-                Value::Integer(n) => plain.push(serde_json::Value::from(*n)),
+                Value::Integer(n) => json.push(serde_json::Value::from(*n)),
                 value => match value.as_str().filter(|text| !text.contains('\0')) {
-                    Some(text) => plain.push(serde_json::Value::from(text)),
-                    None => {
-                        let parameter = sql.parameter(value);
-                        alternatives.push(format!("{left_collated} = {parameter}"));
-                    }
+                    Some(text) => json.push(serde_json::Value::from(text)),
+                    None => others.push(sql.parameter(value)),
                 },
             }
         }
-        if !plain.is_empty() {
-            let list = sql.parameter(&Value::from(serde_json::Value::Array(plain).to_string()));
-            let members = format!("(SELECT value FROM json_each({list}))");
-            alternatives.push(format!("{left_collated} IN {members}"));
+        let list = serde_json::Value::Array(json);
+        let is_empty = list.as_array().is_none_or(Vec::is_empty);
+        Members {
+            json: (!is_empty).then(|| sql.parameter(&Value::from(list.to_string()))),
+            others,
         }
-        match alternatives.is_empty() {
-            // A parameter that stands in `left` is bound, and so must stand in the text.
-            true => format!("(0 AND {left} IS NULL)"),
-            false => format!("({})", alternatives.join(" OR ")),
+    }
+
+    fn is_empty(&self) -> bool {
+        self.json.is_none() && self.others.is_empty()
+    }
+
+    /// `left IN (...)`; the members as numbers of a column would be compared, or as they are.
+    fn found(&self, left: &str, as_numeric: bool) -> String {
+        let shown = |name: &str| match as_numeric {
+            true => format!("CAST({name} AS NUMERIC)"),
+            false => name.to_owned(),
+        };
+        let mut lists = Vec::new();
+        if let Some(json) = &self.json {
+            let value = shown("value");
+            lists.push(format!("{left} IN (SELECT {value} FROM json_each({json}))"));
         }
+        if !self.others.is_empty() && as_numeric {
+            let rows: Vec<String> = self.others.iter().map(|p| format!("({p})")).collect();
+            let value = shown("column1");
+            let rows = rows.join(", ");
+            lists.push(format!("{left} IN (SELECT {value} FROM (VALUES {rows}))"));
+        } else if !self.others.is_empty() {
+            lists.push(format!("{left} IN ({})", self.others.join(", ")));
+        }
+        format!("({})", lists.join(" OR "))
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Index {
     pub in_use: Cell<InUse>,
     /// Which database the index is in, once somebody has asked.
     pub database: OnceCell<Database>,
+    /// Whether this connection has searched its codes.
+    pub uses_codes: Cell<bool>,
     /// The schema's version when the shadow tables were last found to be ours.
     pub verified: Cell<Option<i64>>,
 }
@@ -59,6 +61,7 @@ impl Index {
             statements: Statements::default(),
             in_use: Cell::default(),
             database: OnceCell::new(),
+            uses_codes: Cell::default(),
             verified: Cell::default(),
         }
     }

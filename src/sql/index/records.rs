@@ -28,21 +28,28 @@ impl<'a> Records<'a> {
         Records { shadow }
     }
 
+    /// The names of the UNINDEXED columns in the table.
+    fn columns(self) -> impl Iterator<Item = String> {
+        self.shadow.others().map(|(n, _)| format!("c{n}"))
+    }
+
     /// The record of a row.
     ///
     /// # Errors
     /// What SQLite says; damage.
     pub fn of(self, id: i64) -> Result<Option<Record>> {
-        let mut find = self.shadow.sql("SELECT * FROM {rows} WHERE id = ?1")?;
+        let columns: String = self.columns().map(|c| format!(", {c}")).collect();
+        let find = format!("SELECT hash{columns} FROM {{rows}} WHERE id = ?1");
+        let mut find = self.shadow.sql(&find)?;
         find.bind(1, &Value::Integer(id))?;
         if find.step()? == Row::Done {
             return Ok(None);
         }
-        let Some(hash) = find.blob(1)? else {
+        let Some(hash) = find.blob(0)? else {
             return Err(corrupt(format_args!("row {id} has no hash")));
         };
         let hash = hash.to_vec();
-        let others = (3..find.columns()).map(|n| find.column(n));
+        let others = (1..find.columns()).map(|n| find.column(n));
         let others = others.collect::<Result<_>>()?;
         Ok(Some(Record { hash, others }))
     }
@@ -69,8 +76,15 @@ impl<'a> Records<'a> {
     /// # Errors
     /// What SQLite says.
     pub fn put(self, id: i64, hash: &[u8], problem: Option<&str>, others: &[Value]) -> Result<()> {
+        // By name, and without REPLACE: a later version may have columns of its own.
+        let columns: String = self.columns().map(|c| format!(", {c}")).collect();
         let places: String = (0..others.len()).map(|n| format!(", ?{}", n + 4)).collect();
-        let put = format!("REPLACE INTO {{rows}} VALUES (?1, ?2, ?3{places})");
+        let set = self.columns().map(|c| format!(", {c} = excluded.{c}"));
+        let set: String = set.collect();
+        let put = format!(
+            "INSERT INTO {{rows}}(id, hash, problem{columns}) VALUES (?1, ?2, ?3{places}) \
+             ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, problem = excluded.problem{set}"
+        );
         let mut values = vec![
             Value::Integer(id),
             Value::Blob(hash.to_vec()),
@@ -86,7 +100,8 @@ impl<'a> Records<'a> {
     /// What SQLite says.
     pub fn insert(self, id: Option<i64>, hash: Vec<u8>, others: &[Value]) -> Result<i64> {
         let places: String = (0..others.len()).map(|n| format!(", ?{}", n + 3)).collect();
-        let insert = format!("INSERT INTO {{rows}} VALUES (?1, ?2, NULL{places})");
+        let columns: String = self.columns().map(|c| format!(", {c}")).collect();
+        let insert = format!("INSERT INTO {{rows}}(id, hash{columns}) VALUES (?1, ?2{places})");
         let mut all = vec![Value::from(id), Value::Blob(hash)];
         all.extend_from_slice(others);
         self.shadow.sql(&insert)?.with(&all)?.run()?;

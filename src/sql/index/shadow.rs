@@ -109,6 +109,22 @@ impl<'a> Shadow<'a> {
 
     // ---- the tables
 
+    /// The text that the index was made with; `None` where it is gone.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn declaration(self) -> Result<Option<String>> {
+        let mut find = self.kept("declaration", || {
+            let list = self.names().schema_table();
+            format!("SELECT sql FROM {list} WHERE type = 'table' AND name = ?1 COLLATE NOCASE")
+        })?;
+        find.bind(1, &Value::from(self.names().index.as_str()))?;
+        match find.step()? {
+            Row::Ready => find.text(0),
+            Row::Done => Ok(None),
+        }
+    }
+
     /// Whether a shadow table is there.
     ///
     /// # Errors

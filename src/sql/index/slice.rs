@@ -18,7 +18,7 @@ use super::text::{Joined, Text};
 use super::unfinished::{self, Key};
 use super::vectors::passages::Passage;
 use crate::engine::{SharedEmbedder, SharedVector};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sql::ffi::Value;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -35,6 +35,8 @@ const PORTION: usize = 2048;
 
 /// See the module.
 pub struct Slice {
+    /// What the index was declared as when the sync began.
+    declaration: Option<String>,
     settings: Settings,
     notes: Vec<Note>,
     changed: Vec<Changed>,
@@ -46,7 +48,8 @@ pub struct Slice {
 /// A row whose text is not what the index has of it.
 struct Changed {
     present: Present,
-    made: Made,
+    /// `None` until the text was looked at.
+    made: Option<Made>,
 }
 
 /// What is known of a text's vectors.
@@ -84,9 +87,15 @@ impl Slice {
     ///
     /// # Errors
     /// What SQLite says; an interruption.
-    pub fn read(parts: Parts<'_>, tokens: usize) -> Result<Option<Self>> {
+    pub fn read(
+        parts: Parts<'_>,
+        declaration: &Option<String>,
+        tokens: usize,
+    ) -> Result<Option<Self>> {
+        check_declaration(parts, declaration)?;
         let located = parts.content.locate()?;
         let mut slice = Slice {
+            declaration: declaration.clone(),
             settings: parts.shadow.settings()?,
             notes: some_notes(parts, NOTES)?,
             changed: Vec::new(),
@@ -114,7 +123,7 @@ impl Slice {
                     bytes += joined.text().map_or(0, |text| text.whole.len());
                     slice.changed.push(Changed {
                         present,
-                        made: Made::Nothing,
+                        made: None,
                     });
                 }
             }
@@ -149,23 +158,14 @@ impl Slice {
                 self.end_behind(self.changed[n - 1].present.id);
                 return Ok(());
             }
-            let made = match self.changed[n].present.joined.take() {
-                Some(Joined::Text(text)) => {
-                    let made = self.cut_text(parts, &text)?;
-                    self.changed[n].present.joined = Some(Joined::Text(text));
-                    made
-                }
-                Some(Joined::Problem(problem)) => {
-                    let made = Made::Problem(problem.clone());
-                    self.changed[n].present.joined = Some(Joined::Problem(problem));
-                    made
-                }
-                other => {
-                    self.changed[n].present.joined = other;
-                    Made::Nothing
-                }
+            let joined = self.changed[n].present.joined.take();
+            let made = match &joined {
+                Some(Joined::Text(text)) => self.cut_text(parts, text),
+                Some(Joined::Problem(problem)) => Ok(Made::Problem(problem.clone())),
+                Some(Joined::Nothing) | None => Ok(Made::Nothing),
             };
-            self.changed[n].made = made;
+            self.changed[n].present.joined = joined;
+            self.changed[n].made = Some(made?);
         }
         Ok(())
     }
@@ -188,7 +188,7 @@ impl Slice {
         let fingerprint = model.fingerprint()?;
         let mut pieces = Vec::with_capacity(passages.len());
         for (span, ids) in passages {
-            let vector = unfinished::take(Key::new(&fingerprint, &ids));
+            let vector = unfinished::get(Key::new(&fingerprint, &ids));
             if vector.is_none() {
                 self.tokens += ids.len();
             }
@@ -207,7 +207,7 @@ impl Slice {
         };
         let mut waiting: Vec<&mut Piece> = self.changed.iter_mut().flat_map(pieces_of).collect();
         waiting.retain(|piece| piece.vector.is_none());
-        // Texts of like length make full batches; those of the first row come in the first portion.
+        // Texts of like length make full batches.
         waiting.sort_by_key(|piece| piece.ids.len());
         let mut outcome = Ok(());
         for portion in portions(&mut waiting) {
@@ -227,9 +227,6 @@ impl Slice {
                 break;
             }
         }
-        if outcome.is_err() {
-            self.keep_unfinished(|_| true)?;
-        }
         outcome
     }
 
@@ -240,10 +237,7 @@ impl Slice {
         };
         let fingerprint = model.fingerprint()?;
         let rows = self.changed.iter().filter(|changed| which(changed));
-        let pieces = rows.flat_map(|changed| match &changed.made {
-            Made::Passages(pieces) => &pieces[..],
-            Made::Nothing | Made::Problem(_) => &[],
-        });
+        let pieces = rows.flat_map(pieces_in);
         unfinished::keep(pieces.filter_map(|piece| {
             let vector = piece.vector.as_ref()?;
             Some((
@@ -251,6 +245,18 @@ impl Slice {
                 SharedVector::clone(vector),
             ))
         }));
+        Ok(())
+    }
+
+    /// Forgets the vectors that were kept and are stored now.
+    fn forget_finished(&self) -> Result<()> {
+        let Some(model) = &self.model else {
+            return Ok(());
+        };
+        let fingerprint = model.fingerprint()?;
+        let rows = self.changed.iter().filter(|changed| is_complete(changed));
+        let pieces = rows.flat_map(pieces_in);
+        unfinished::forget(pieces.map(|piece| Key::new(&fingerprint, &piece.ids)));
         Ok(())
     }
 
@@ -294,11 +300,13 @@ impl Slice {
                 done.notes += 1;
             }
         }
-        self.keep_unfinished(|changed| !is_complete(&changed.made))?;
+        self.forget_finished()?;
+        self.keep_unfinished(|changed| !is_complete(changed))?;
         Ok(done)
     }
 
     fn still_holds(&self, parts: Parts<'_>) -> Result<bool> {
+        check_declaration(parts, &self.declaration)?;
         let settings = parts.shadow.settings()?;
         if settings.generation != self.settings.generation
             || (self.settings.model.is_some() && settings.model != self.settings.model)
@@ -337,14 +345,14 @@ impl Slice {
             return Ok((differs, true));
         }
         let as_read = |c: &&&Changed| c.present.joined.as_ref() == Some(joined);
-        let Some(changed) = changed.filter(as_read).filter(|c| is_complete(&c.made)) else {
+        let Some(changed) = changed.filter(as_read).filter(|c| is_complete(c)) else {
             return Ok((false, false));
         };
-        let (passages, problem) = match &changed.made {
-            Made::Nothing => (Vec::new(), None),
-            Made::Problem(problem) => (Vec::new(), Some(problem.as_str())),
-            Made::Passages(pieces) => (pieces.iter().filter_map(passage).collect(), None),
+        let problem = match &changed.made {
+            Some(Made::Problem(problem)) => Some(problem.as_str()),
+            Some(Made::Nothing | Made::Passages(_)) | None => None,
         };
+        let passages: Vec<Passage> = pieces_in(changed).iter().filter_map(passage).collect();
         if let (Some(model), false) = (&self.model, passages.is_empty()) {
             model::bind(parts.shadow, model)?;
         }
@@ -359,6 +367,18 @@ impl Slice {
     }
 }
 
+/// # Errors
+/// The index was dropped, or made anew in another way.
+fn check_declaration(parts: Parts<'_>, known: &Option<String>) -> Result<()> {
+    if parts.shadow.declaration()? == *known {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "the index was dropped or made anew while it was being synced; call bge_sync again, where it \
+         is still wanted",
+    ))
+}
+
 /// Removes a row that is in the content no more.
 fn remove(parts: Parts<'_>, id: i64) -> Result<bool> {
     let was_there = parts.records.has(id)?;
@@ -370,16 +390,26 @@ fn remove(parts: Parts<'_>, id: i64) -> Result<bool> {
 
 fn pieces_of(changed: &mut Changed) -> &mut [Piece] {
     match &mut changed.made {
-        Made::Passages(pieces) => pieces,
-        Made::Nothing | Made::Problem(_) => &mut [],
+        Some(Made::Passages(pieces)) => pieces,
+        Some(Made::Nothing | Made::Problem(_)) | None => &mut [],
     }
 }
 
-fn is_complete(made: &Made) -> bool {
-    match made {
-        Made::Nothing | Made::Problem(_) => true,
-        Made::Passages(pieces) => pieces.iter().all(|piece| piece.vector.is_some()),
+fn pieces_in(changed: &Changed) -> &[Piece] {
+    match &changed.made {
+        Some(Made::Passages(pieces)) => pieces,
+        Some(Made::Nothing | Made::Problem(_)) | None => &[],
     }
+}
+
+/// Whether all is known that is to be stored of a row.
+fn is_complete(changed: &Changed) -> bool {
+    let all = || {
+        pieces_in(changed)
+            .iter()
+            .all(|piece| piece.vector.is_some())
+    };
+    changed.made.is_some() && all()
 }
 
 fn passage(piece: &Piece) -> Option<Passage> {

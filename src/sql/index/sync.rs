@@ -71,12 +71,15 @@ impl Pace {
 pub fn sync(parts: Parts<'_>, limit: Option<Duration>) -> Result<i64> {
     ordinary::verify(parts.shadow)?;
     let (mut pace, committer) = (Pace::new(limit), committer(parts.shadow)?);
+    let declaration = parts.shadow.declaration()?;
     prepare_sync(parts, committer)?;
     let (mut rows, mut idle) = (0, 0);
     loop {
         parts.shadow.host.interrupts.check()?;
         let began = Instant::now();
-        let read = committer.read(parts.shadow, || Slice::read(parts, pace.tokens))?;
+        let read = committer.read(parts.shadow, || {
+            Slice::read(parts, &declaration, pace.tokens)
+        })?;
         let Some(mut slice) = read else {
             if note_more(parts, committer)? {
                 continue;
@@ -112,9 +115,10 @@ fn step(
     mut slice: Slice,
     deadline: Option<Instant>,
 ) -> Result<Done> {
-    committer.claim(parts.shadow)?;
-    slice.embed(parts, deadline)?;
-    let stored = committer.step(parts.shadow, || slice.apply(parts));
+    let stored = committer
+        .claim(parts.shadow)
+        .and_then(|()| slice.embed(parts, deadline))
+        .and_then(|()| committer.step(parts.shadow, || slice.apply(parts)));
     stored.inspect_err(|_| slice.keep_for_later())
 }
 

@@ -60,6 +60,7 @@ impl Committer {
             if db.is_autocommit() || db.is_writing() {
                 return work();
             }
+            shadow.prepare_touch()?;
             db.execute("SAVEPOINT bge_step")?;
             let open = Open(shadow, "ROLLBACK TO bge_step; RELEASE bge_step");
             shadow.touch()?;
@@ -68,6 +69,7 @@ impl Committer {
             std::mem::forget(open);
             return Ok(result);
         }
+        shadow.prepare_touch()?;
         patiently(shadow, || db.execute("BEGIN"))?;
         let open = Open(shadow, "ROLLBACK");
         // The first write takes the lock of our schema's file only; BEGIN IMMEDIATE would take

@@ -6,9 +6,10 @@
 //! computed again.
 
 use crate::engine::SharedVector;
+use crate::engine::process::lock::lock;
 use crate::engine::process::per_process::PerProcess;
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
 /// The most floats that are kept: 64 MB of them.
@@ -33,29 +34,50 @@ impl Key {
 #[derive(Default)]
 struct Kept {
     vectors: HashMap<Key, SharedVector>,
+    /// The oldest first; a key that was forgotten may stand here still.
+    order: VecDeque<Key>,
     floats: usize,
 }
 
-static KEPT: PerProcess<Mutex<Kept>> = PerProcess::new(Mutex::default);
-
-/// Keeps vectors for the next call.
-pub fn keep(vectors: impl Iterator<Item = (Key, SharedVector)>) {
-    let mut kept = KEPT.get().lock().unwrap_or_else(PoisonError::into_inner);
-    for (key, vector) in vectors {
-        if kept.floats + vector.len() > MOST {
-            return;
-        }
-        let floats = vector.len();
-        if kept.vectors.insert(key, vector).is_none() {
-            kept.floats += floats;
+impl Kept {
+    fn remove(&mut self, key: Key) {
+        if let Some(vector) = self.vectors.remove(&key) {
+            self.floats -= vector.len();
         }
     }
 }
 
-/// Takes the vector of a passage, where there is one.
-pub fn take(key: Key) -> Option<SharedVector> {
-    let mut kept = KEPT.get().lock().unwrap_or_else(PoisonError::into_inner);
-    let vector = kept.vectors.remove(&key)?;
-    kept.floats -= vector.len();
-    Some(vector)
+static KEPT: PerProcess<Mutex<Kept>> = PerProcess::new(Mutex::default);
+
+/// Keeps vectors for the next call; the oldest go where there are too many.
+pub fn keep(vectors: impl Iterator<Item = (Key, SharedVector)>) {
+    let mut kept = lock(KEPT.get());
+    for (key, vector) in vectors {
+        if kept.vectors.contains_key(&key) {
+            continue;
+        }
+        kept.floats += vector.len();
+        kept.order.push_back(key);
+        kept.vectors.insert(key, vector);
+        while kept.floats > MOST
+            && let Some(oldest) = kept.order.pop_front()
+        {
+            kept.remove(oldest);
+        }
+    }
+}
+
+/// The vector of a passage, where there is one. Several passages may be equal.
+pub fn get(key: Key) -> Option<SharedVector> {
+    lock(KEPT.get()).vectors.get(&key).map(SharedVector::clone)
+}
+
+/// Forgets vectors that were stored.
+pub fn forget(keys: impl Iterator<Item = Key>) {
+    let mut kept = lock(KEPT.get());
+    if kept.vectors.is_empty() {
+        kept.order.clear();
+        return;
+    }
+    keys.for_each(|key| kept.remove(key));
 }

@@ -401,10 +401,11 @@ impl<'a> Content<'a> {
     /// What SQLite says.
     pub fn keep(self, id: Option<i64>, values: &[Value], replace: bool) -> Result<i64> {
         let places: String = (0..values.len()).map(|n| format!(", ?{}", n + 2)).collect();
+        let columns: String = (0..values.len()).map(|n| format!(", c{n}")).collect();
         let verb = if replace { "REPLACE" } else { "INSERT" };
-        let mut put = self
-            .shadow
-            .sql(&format!("{verb} INTO {{text}} VALUES (?1{places})"))?;
+        let mut put = self.shadow.sql(&format!(
+            "{verb} INTO {{text}}(id{columns}) VALUES (?1{places})"
+        ))?;
         put.bind(1, &Value::from(id))?;
         for (n, value) in values.iter().enumerate() {
             put.bind(n + 2, value)?;

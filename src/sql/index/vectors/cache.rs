@@ -2,13 +2,15 @@
 //!
 //! An entry is a chunk, found by its file and its random stamp: equal stamp, equal codes. So rollbacks,
 //! other connections and other processes need no protocol. A stamp stands in the file, and a copy of the
-//! file has it too, so the key has what a file cannot claim: which file it is ([`Database`]).
+//! file has it too, so the key has what a file cannot claim: which file it is ([`Database`]). A file may be
+//! written anew in its place while nobody has it open, so codes are kept as long as a connection uses them.
 //!
 //! What is over the bound (`$BGE_CODES_MB`, 1024) is read again from the file, chunk by chunk; so are the
 //! chunks of an older version, once a newer one of the same index has been read. No SQL runs under a lock
 //! of the cache.
 
 use super::chunk::Chunk;
+use crate::engine::process::lock::lock;
 use crate::engine::process::per_process::PerProcess;
 use crate::error::Result;
 use crate::sql::index::database::Database;
@@ -17,8 +19,8 @@ use crate::sql::index::shadow::Shadow;
 use crate::vector::codes::Coder;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Whose codes they are.
@@ -46,6 +48,8 @@ struct Held {
     chunks: Cache<(Owner, i64), Arc<Chunk>, ByBytes>,
     /// The newest list of each index.
     lists: Cache<Owner, Arc<List>>,
+    /// How many connections use the codes of each index.
+    users: Mutex<HashMap<Owner, usize>>,
 }
 
 #[derive(Clone)]
@@ -69,6 +73,7 @@ static HELD: PerProcess<Held> = PerProcess::new(|| {
     Held {
         chunks: Cache::with_weighter(expected, bytes, ByBytes),
         lists: Cache::new(LISTS),
+        users: Mutex::default(),
     }
 });
 
@@ -79,7 +84,11 @@ pub fn bytes_held() -> u64 {
 
 /// Whose codes those of an index are.
 pub fn owner_of(shadow: Shadow<'_>) -> Owner {
-    owner(shadow.index, shadow.database())
+    let owner = owner(shadow.index, shadow.database());
+    if !shadow.index.uses_codes.replace(true) {
+        *lock(&HELD.get().users).entry(owner).or_default() += 1;
+    }
+    owner
 }
 
 fn owner(index: &Index, database: Database) -> Owner {
@@ -129,15 +138,23 @@ pub fn chunk(
     Ok(chunk)
 }
 
-/// Forgets the codes of an index that is being disconnected, where no other connection sees it.
-pub fn forget_private(index: &Index) {
-    let Some(database @ Database::Private(_)) = index.database.get().copied() else {
+/// Says that a connection uses the codes of an index no more. Those that nobody uses are forgotten.
+pub fn leave(index: &Index) {
+    let database = index.database.get().copied();
+    let Some(database) = database.filter(|_| index.uses_codes.replace(false)) else {
         return;
     };
     let (held, owner) = (HELD.get(), owner(index, database));
-    if let Some((_, list)) = held.lists.remove(&owner) {
-        for stamp in &list.stamps {
-            held.chunks.remove(&(owner, *stamp));
+    let mut users = lock(&held.users);
+    match users.get_mut(&owner) {
+        Some(count) if *count > 1 => *count -= 1,
+        _ => {
+            users.remove(&owner);
+            if let Some((_, list)) = held.lists.remove(&owner) {
+                for stamp in &list.stamps {
+                    held.chunks.remove(&(owner, *stamp));
+                }
+            }
         }
     }
 }
