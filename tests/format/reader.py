@@ -22,7 +22,7 @@ class Index:
     def __init__(self, db, name):
         self.db, self.name = db, name
         self.config = dict(db.execute(f"SELECT k, v FROM {self.table('config')}"))
-        assert self.config["format"] == 1, f"format {self.config['format']}"
+        assert self.config["format"] in (1, 2), f"format {self.config['format']}"
         self.dims = self.config.get("dims")
         [declaration] = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
         found = re.search(r"storage\s*=\s*'?(\w+)", declaration, re.IGNORECASE)

@@ -454,7 +454,7 @@ def test_the_schema_of_an_index(db):
     assert sync(db) == 0  # no row, no model
     assert as_golden(schema_of(db)) == GOLDEN
     assert json.loads(value(db, "SELECT bge_status('idx')"))["triggers"] == "on"
-    assert value(db, "SELECT v FROM idx_config WHERE k = 'format'") == 1
+    assert value(db, "SELECT v FROM idx_config WHERE k = 'format'") == 2
 
 
 @pytest.mark.parametrize("content", ["", ", content=''"])

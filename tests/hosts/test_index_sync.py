@@ -660,9 +660,9 @@ def test_rebuild_does_not_touch_a_newer_format(small):
 @pytest.mark.parametrize("table", ["CREATE VIRTUAL TABLE idx USING bge(body)", "CREATE VIRTUAL TABLE idx USING bge(body, content='')"])
 def test_a_newer_format_takes_no_writes(db, table):
     db.execute(table)
-    db.execute("INSERT INTO idx(body) VALUES ('a'); UPDATE idx_config SET v = 2 WHERE k = 'format'")
+    db.execute("INSERT INTO idx(body) VALUES ('a'); UPDATE idx_config SET v = 3 WHERE k = 'format'")
     for sql in ("INSERT INTO idx(body) VALUES ('b')", "UPDATE idx SET body = 'c'", "DELETE FROM idx"):
-        assert "format 2" in str(failure(db, sql)), sql
+        assert "format 3" in str(failure(db, sql)), sql
 
 
 # --- status --------------------------------------------------------------------------------------

@@ -23,7 +23,9 @@ const LOG_DEFINITION: &str = "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER
 const TOUCH: &str = "UPDATE {config} SET v = v WHERE k = 'generation'";
 
 /// The format of shadow tables that this version writes.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
+/// The oldest one that is read, and written as it is: there, a log was made with the index.
+const OLDEST: i64 = 1;
 
 /// The shadow tables of an index in use by the running statement.
 #[derive(Clone, Copy)]
@@ -385,9 +387,9 @@ fn integer(value: &Value, what: &str) -> Result<i64> {
 
 fn known_format(format: &Value) -> Result<()> {
     match format {
-        Value::Integer(FORMAT) => Ok(()),
+        Value::Integer(OLDEST..=FORMAT) => Ok(()),
         Value::Integer(newer) if *newer > FORMAT => Err(Error::invalid(format!(
-            "the index has format {newer}, this version of sqlite-bge ({}) reads {FORMAT}; \
+            "the index has format {newer}, this version of sqlite-bge ({}) reads {OLDEST} to {FORMAT}; \
              use a newer version, or drop the index and make it again",
             crate::VERSION
         ))),
