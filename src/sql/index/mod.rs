@@ -19,7 +19,7 @@
 //! - [`sync`] embeds, in slices ([`slice`]) that are stored in steps ([`transaction`]), with the [`model`];
 //!   [`unfinished`] keeps what could not be stored;
 //! - reading: [`table`] plans, [`inputs`] takes the values, [`cursor`] reads, [`search`] ranks what passes the
-//!   [`filter`]s, with [`overlay`] for rows that are pending;
+//!   [`filter`]s (each term a [`condition`] in SQL), with [`overlay`] for rows that are pending;
 //! - [`commands`], [`check`] and [`status`].
 //!
 //! Leaves: [`damage`] says what cannot be; [`database`] which database this is; [`random`]. [`find`] has an
@@ -29,6 +29,7 @@
 mod affinity;
 mod check;
 mod commands;
+mod condition;
 mod connected;
 mod content;
 mod cursor;
