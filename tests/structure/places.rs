@@ -64,7 +64,6 @@ pub const ALLOWED_UNSAFE: Places = &[
     "engine/**/assignment.rs",
     "engine/inference/cuda_memory.rs",
     "engine/inference/library.rs",
-    "engine/native.rs",
     "engine/process/",
 ];
 
