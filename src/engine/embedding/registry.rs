@@ -7,6 +7,7 @@ use crate::engine::inference::runtime::{self, SettingUp};
 use crate::engine::models::find::ModelLocation;
 use crate::engine::models::name::check_name;
 use crate::engine::models::options::Options;
+use crate::engine::process::ending::{MustEnd, wait_at_the_end};
 use crate::engine::process::lock::lock;
 use crate::engine::process::per_process::PerProcess;
 use crate::engine::stop::{NeverStop, POLL, Stop, StopFlag};
@@ -236,15 +237,17 @@ fn start(
     };
     // Here, since starting it writes the environment. What is wrong with it the load will say.
     let _ = runtime::get();
-    let work = Arc::new(Mutex::new(Some((job, done, setting_up))));
+    let must_end = MustEnd::enter();
+    let work = Arc::new(Mutex::new(Some((job, done, setting_up, must_end))));
     let run = {
         let work = Arc::clone(&work);
         move || {
             let taken = lock(&work).take();
-            if let Some((job, done, setting_up)) = taken {
+            if let Some((job, done, setting_up, must_end)) = taken {
                 let loaded = job.run();
                 drop(setting_up);
                 done(loaded);
+                drop(must_end);
             }
         }
     };
@@ -262,7 +265,7 @@ fn wait_for(
     thread: Option<JoinHandle<()>>,
     stop: &dyn Stop,
 ) -> Result<SharedEmbedder> {
-    let outcome = slot.wait(stop)?;
+    let outcome = slot.wait(stop).inspect_err(|_| wait_at_the_end())?;
     if let Some(thread) = thread {
         let _ = thread.join();
     }

@@ -70,8 +70,9 @@ impl Committer {
             return Ok(result);
         }
         shadow.prepare_touch()?;
-        patiently(shadow, || db.execute("BEGIN"))?;
+        // First: SQLite may ask whether to stop when it has begun, and then says INTERRUPT of what is done.
         let open = Open(shadow, "ROLLBACK");
+        patiently(shadow, || db.execute("BEGIN"))?;
         // The first write takes the lock of our schema's file only; BEGIN IMMEDIATE would take
         // those of all attached ones.
         patiently(shadow, || shadow.touch())?;
@@ -91,8 +92,8 @@ impl Committer {
         }
         // `Open` may need it, and after an interruption it could not be prepared.
         shadow.prepare_touch()?;
-        patiently(shadow, || shadow.host.db.execute("BEGIN"))?;
         let _open = Open(shadow, "ROLLBACK");
+        patiently(shadow, || shadow.host.db.execute("BEGIN"))?;
         work()
     }
 
@@ -117,13 +118,16 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         let Open(shadow, undo) = self;
         let db = &shadow.host.db;
-        if db.is_autocommit() || db.execute(undo).is_ok() {
-            return;
+        for _ in 0..3 {
+            if db.is_autocommit() || db.execute(undo).is_ok() {
+                return;
+            }
+            // After sqlite3_interrupt nothing runs until the statement that called us has ended, ROLLBACK
+            // neither. But a statement that writes and is interrupted takes its transaction back with it
+            // (this one is prepared; preparing would be interrupted as well). A progress handler may
+            // have meant the ROLLBACK alone: then the next one runs.
+            let _ = shadow.touch();
         }
-        // After sqlite3_interrupt nothing runs until the statement that called us has ended, ROLLBACK
-        // neither. But a statement that writes and is interrupted takes its transaction back with it
-        // (this one is prepared; preparing would be interrupted as well).
-        let _ = shadow.touch();
     }
 }
 
