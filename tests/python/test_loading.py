@@ -93,7 +93,8 @@ def python_that_cannot_load():
         asked = subprocess.run([python, "-c", "import sys, sqlite3; sys.exit(sys.version_info < (3, 9) or "
                                 "hasattr(sqlite3.Connection, 'enable_load_extension'))"], capture_output=True)
         if asked.returncode == 0:
-            return python
+            # What `python3` stands for may be a script that starts another one.
+            return subprocess.run([python, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True).stdout.strip()
     pytest.skip("no Python here has a sqlite3 that cannot load extensions")
 
 
