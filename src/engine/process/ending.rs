@@ -7,7 +7,7 @@ use super::per_process::PerProcess;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-/// The longest that the end of the process is held up: no load takes so long that gets on at all.
+/// The longest that the end of the process is held up, in case a load hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many threads of ours must not be cut off. A child after `fork()` has none.
