@@ -6,14 +6,16 @@
 //! 2. `onnx`: the file format of graphs.
 //! 3. `models`: what is found and configured.
 //! 4. `text`: token ids and passages.
-//! 5. `graph`: passes over a model's graph.
-//! 6. `inference`: running a graph in the one ONNX Runtime.
-//! 7. `embedding`: models by name, callers joined, texts in bulk.
+//! 5. `encoder`: our own kernels for BERT.
+//! 6. `graph`: passes over a model's graph.
+//! 7. `inference`: running a graph in the one ONNX Runtime.
+//! 8. `embedding`: models by name, callers joined, texts in bulk.
 //!
 //! [`Stop`] is how long work asks whether to go on; `memory` is asked for what an input decides the size of. What a Rust program needs is named here; everything
 //! else is the crate's own.
 
 pub(crate) mod embedding;
+pub(crate) mod encoder;
 pub(crate) mod graph;
 pub(crate) mod inference;
 pub(crate) mod models;

@@ -3,9 +3,11 @@
 use crate::engine::embedding::batch::{self, CPU_BATCH_TOKENS};
 use crate::engine::embedding::queue::Queue;
 use crate::engine::embedding::vector_cache::VectorCache;
+use crate::engine::encoder::packed_file::Fingerprints;
 use crate::engine::inference::assignment::Nodes;
 use crate::engine::inference::cuda_memory::cuda_memory;
-use crate::engine::inference::prepare;
+use crate::engine::inference::prepare::job::Loaded;
+use crate::engine::inference::prepare::{self, Wanted};
 use crate::engine::inference::runner::SharedVector;
 use crate::engine::inference::runtime::SettingUp;
 use crate::engine::inference::session::Session;
@@ -13,7 +15,7 @@ use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::{self, Device};
 use crate::engine::models::files::ModelFiles;
 use crate::engine::models::find::ModelLocation;
-use crate::engine::models::fingerprint::Fingerprint;
+use crate::engine::models::fingerprint::{self, Fingerprint};
 use crate::engine::models::options::{Options, Overflow};
 use crate::engine::models::pass::PassReport;
 use crate::engine::models::precision::Precision;
@@ -55,6 +57,7 @@ pub struct Embedder {
     cache: VectorCache,
     runs: Arc<AtomicU64>,
     fingerprint: Fingerprint,
+    runner: std::result::Result<(&'static str, &'static str), String>,
 }
 
 /// Where a model runs.
@@ -127,21 +130,22 @@ impl Embedder {
         let threads = options.threads.unwrap_or_else(cores);
         let probe = PROBES.map(|text| tokenizer.encode(text, &NeverStop));
         let probe = probe.into_iter().collect::<Result<Vec<_>>>()?;
-        let (hashes, loaded) = std::thread::scope(|scope| {
-            let hashing = std::thread::Builder::new().spawn_scoped(scope, || files.hash(stop));
-            let loaded = prepare::load(files, &config, options, threads, &probe, stop);
-            let hashes = match hashing {
-                Ok(thread) => thread.join().unwrap_or_else(|_| {
-                    Err(Error::internal("a panic while hashing the model's files"))
-                }),
-                // No thread to be had.
-                Err(_) => files.hash(stop),
-            };
-            (hashes, loaded)
-        });
-        let loaded = loaded?;
-        let fingerprint = Fingerprint::of(hashes?, &config, loaded.precision);
+        let wanted = Wanted {
+            files,
+            config: &config,
+            options,
+            threads,
+            probe: &probe,
+            stop,
+        };
+        let (mut loaded, fingerprint) = load_and_know(&wanted)?;
         let (precision, runs) = (loaded.precision, loaded.session.runs());
+        let native = loaded.native.is_ok();
+        if native {
+            let rest = fingerprint::rest(&config, precision, native);
+            let kinds = fingerprint.kinds();
+            loaded.keep(files.identity(), Fingerprints { rest, kinds });
+        }
         let batch_tokens = options
             .batch_tokens
             .unwrap_or_else(|| batch_tokens(loaded.device, options, &config));
@@ -164,7 +168,13 @@ impl Embedder {
             passes: loaded.passes,
             graph_cache: loaded.graph_cache,
             tokenizer,
-            queue: Queue::new(loaded.session, batch_tokens, precision != Precision::Int8),
+            // In a graph of the runtime's int8 vectors depend on their neighbours.
+            queue: Queue::new(
+                loaded.session,
+                batch_tokens,
+                native || precision != Precision::Int8,
+            ),
+            runner: loaded.native.map(|native| native.describe()),
             cache: VectorCache::new(options.cache_mb.unwrap_or(CACHE_MB) << 20),
             runs,
             fingerprint,
@@ -344,6 +354,11 @@ impl Embedder {
         Ok(self.fingerprint.is(remembered))
     }
 
+    /// Whether its vectors would be those that an index remembers, if the graph ran in the runtime's int8.
+    pub fn has_graph_int8_fingerprint(&self, remembered: &[u8]) -> bool {
+        self.fingerprint.is_graph_int8(remembered)
+    }
+
     /// The folder it was loaded from.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -382,6 +397,14 @@ impl Embedder {
     /// What the graph computes in.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// The kernels of our own encoder and where its weights are, or why the graph runs instead.
+    ///
+    /// # Errors
+    /// That reason.
+    pub fn native(&self) -> std::result::Result<(&'static str, &'static str), &str> {
+        self.runner.as_ref().copied().map_err(String::as_str)
     }
 
     /// What became of each graph pass.
@@ -429,6 +452,41 @@ impl Embedder {
             error.at(format_args!("model '{}'", self.name))
         }
     }
+}
+
+/// Loads what runs the model, and its fingerprint: as a packed file remembers it, else of a hash of all
+/// files, which is made meanwhile.
+fn load_and_know(wanted: &Wanted<'_>) -> Result<(Loaded, Fingerprint)> {
+    let rest =
+        |loaded: &Loaded| fingerprint::rest(wanted.config, loaded.precision, loaded.native.is_ok());
+    let packed = prepare::packed(wanted)?;
+    if let Ok(loaded) = packed {
+        let remembered = loaded
+            .remembered()
+            .filter(|known| known.rest == rest(&loaded));
+        let fingerprint = match remembered {
+            Some(known) => Fingerprint::remembered(known.kinds),
+            None => Fingerprint::of(&wanted.files.hash(wanted.stop)?, &rest(&loaded)),
+        };
+        return Ok((loaded, fingerprint));
+    }
+    let unpacked = packed.err().flatten();
+    let (hashes, loaded) = std::thread::scope(|scope| {
+        let hashing =
+            std::thread::Builder::new().spawn_scoped(scope, || wanted.files.hash(wanted.stop));
+        let loaded = prepare::load(wanted, unpacked);
+        let hashes = match hashing {
+            Ok(thread) => thread.join().unwrap_or_else(|_| {
+                Err(Error::internal("a panic while hashing the model's files"))
+            }),
+            // No thread to be had.
+            Err(_) => wanted.files.hash(wanted.stop),
+        };
+        (hashes, loaded)
+    });
+    let loaded = loaded?;
+    let fingerprint = Fingerprint::of(&hashes?, &rest(&loaded));
+    Ok((loaded, fingerprint))
 }
 
 /// What the folder says, changed by the options.

@@ -59,6 +59,7 @@ fn loaded_report(model: &Embedder) -> Value {
         "query_instruction": config.query_instruction,
         "device": device_report(model.device()),
         "precision": model.precision().name(),
+        "encoder": encoder_report(model),
         "passes": prepare::describe(model.passes()),
         "graph_cache": model.graph_cache().unwrap_or("off"),
         "threads": model.threads(),
@@ -73,6 +74,18 @@ fn loaded_report(model: &Embedder) -> Value {
             "capacity_bytes": cache.capacity,
         },
     })
+}
+
+fn encoder_report(model: &Embedder) -> Value {
+    match model.native() {
+        Ok((kernels, weights)) => json!({
+            "kind": "native",
+            "kernels": kernels,
+            "weights": weights,
+            "reason": null,
+        }),
+        Err(reason) => json!({ "kind": "graph", "reason": reason }),
+    }
 }
 
 fn device_report(device: &Running) -> Value {

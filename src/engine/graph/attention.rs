@@ -6,18 +6,28 @@
 
 use crate::engine::graph::edit::{self, Index, int, node};
 use crate::engine::onnx::protobuf::{Attribute, Model, Node, OperatorSet, data_type};
-use crate::engine::onnx::tensors;
-use std::path::Path;
 
 /// A layer's attention.
-struct Found<'g> {
-    query: &'g str,
-    key: &'g str,
-    value: &'g str,
-    heads: i64,
-    scale: f32,
+pub struct Found<'g> {
+    /// Queries, `[batch, tokens, heads x size]`.
+    pub query: &'g str,
+    /// Keys, likewise.
+    pub key: &'g str,
+    /// Values, likewise.
+    pub value: &'g str,
+    /// Heads.
+    pub heads: i64,
+    /// What products of queries and keys are multiplied with.
+    pub scale: f32,
     /// The reshape at its end.
-    end: usize,
+    pub end: usize,
+}
+
+/// All that are recognised.
+pub fn all<'g>(index: &Index<'g>) -> Vec<Found<'g>> {
+    let nodes = index.nodes().iter().enumerate();
+    let softmaxes = nodes.filter(|(_, n)| n.is("Softmax"));
+    softmaxes.filter_map(|(i, _)| recognise(index, i)).collect()
 }
 
 /// The graph with each attention as one node.
@@ -26,14 +36,11 @@ struct Found<'g> {
 /// Why the pass does not fit.
 pub fn apply(model: &Model) -> Result<Model, String> {
     let index = Index::new(model);
-    let nodes = model.body().node.iter().enumerate();
-    let softmaxes: Vec<usize> = nodes
-        .filter(|(_, n)| n.is("Softmax"))
-        .map(|(i, _)| i)
-        .collect();
-    let found: Option<Vec<Found<'_>>> = softmaxes.iter().map(|&i| recognise(&index, i)).collect();
-    let found = found.filter(|found| !found.is_empty());
-    let found = found.ok_or("attention was not recognised in every layer")?;
+    let softmaxes = index.nodes().iter().filter(|n| n.is("Softmax")).count();
+    let found = all(&index);
+    if found.is_empty() || found.len() < softmaxes {
+        return Err("attention was not recognised in every layer".into());
+    }
     let mut changed = model.clone();
     for layer in &found {
         let output = index.node(layer.end).out();
@@ -85,7 +92,9 @@ const DOMAIN: &str = "com.microsoft";
 fn recognise<'g>(index: &Index<'g>, softmax: usize) -> Option<Found<'g>> {
     let softmax = index.node(softmax);
     let over_last = matches!(softmax.int("axis"), Some(-1 | 3));
-    let add = made_by(index, softmax.input.first()?, "Add").filter(|_| over_last)?;
+    let add = index
+        .made_by(softmax.input.first()?, "Add")
+        .filter(|_| over_last)?;
     let [a, b] = add.input.as_slice() else {
         return None;
     };
@@ -128,11 +137,6 @@ fn recognise<'g>(index: &Index<'g>, softmax: usize) -> Option<Found<'g>> {
     })
 }
 
-fn made_by<'g>(index: &Index<'g>, value: &str, op: &str) -> Option<&'g Node> {
-    let maker = index.node(index.maker(value)?);
-    maker.is(op).then_some(maker)
-}
-
 fn is_transpose(node: &Node, perm: &[i64]) -> bool {
     node.is("Transpose") && node.attribute("perm").is_some_and(|p| p.ints == perm)
 }
@@ -143,13 +147,13 @@ fn scaled<'g>(index: &Index<'g>, scores: &str) -> Option<(&'g Node, f32)> {
     if node.is("MatMul") {
         return Some((node, 1.0));
     }
-    let number = number(index, node.input.get(1)?)?;
+    let number = index.number(node.input.get(1)?)?;
     let scale = match node.op_type() {
         "Div" => number.recip(),
         "Mul" => number,
         _ => return None,
     };
-    Some((made_by(index, node.arg(0), "MatMul")?, scale))
+    Some((index.made_by(node.arg(0), "MatMul")?, scale))
 }
 
 /// The value `[batch, tokens, heads x size]` that was split into heads and turned, and their number.
@@ -158,12 +162,12 @@ fn heads<'g>(index: &Index<'g>, value: &str, perm: &[i64]) -> Option<(&'g str, i
     if !is_transpose(turned, perm) {
         return None;
     }
-    let split = made_by(index, turned.input.first()?, "Reshape")?;
+    let split = index.made_by(turned.input.first()?, "Reshape")?;
     let shape = split.input.get(1)?;
     let size_and_heads = |at: usize| match index.integers(shape) {
         Some(shape) => shape.get(at).copied(),
         None => index
-            .integers(made_by(index, shape, "Concat")?.input.get(at)?)?
+            .integers(index.made_by(shape, "Concat")?.input.get(at)?)?
             .first()
             .copied(),
     };
@@ -175,41 +179,31 @@ fn heads<'g>(index: &Index<'g>, value: &str, perm: &[i64]) -> Option<(&'g str, i
 fn shape_length(index: &Index<'_>, shape: &str) -> Option<usize> {
     match index.integers(shape) {
         Some(shape) => Some(shape.len()),
-        None => Some(made_by(index, shape, "Concat")?.input.len()),
+        None => Some(index.made_by(shape, "Concat")?.input.len()),
     }
 }
 
 /// Whether a value is `(1 - attention_mask) x (very negative)`, spread over heads and queries.
 fn is_mask(index: &Index<'_>, value: &str) -> bool {
     let found = || {
-        let product = made_by(index, value, "Mul")?;
+        let product = index.made_by(value, "Mul")?;
         let [a, b] = product.input.as_slice() else {
             return None;
         };
-        let (rest, factor) = match (number(index, a), number(index, b)) {
+        let (rest, factor) = match (index.number(a), index.number(b)) {
             (None, Some(factor)) => (a, factor),
             (Some(factor), None) => (b, factor),
             _ => return None,
         };
-        let sub = made_by(index, rest, "Sub")?;
-        let one = number(index, sub.input.first()?)? == 1.0;
-        let mut at = made_by(index, sub.input.get(1)?, "Cast")?.input.first()?;
+        let sub = index.made_by(rest, "Sub")?;
+        let one = index.number(sub.input.first()?)? == 1.0;
+        let mut at = index.made_by(sub.input.get(1)?, "Cast")?.input.first()?;
         for _ in 0..2 {
             if at != "attention_mask" {
-                at = made_by(index, at, "Unsqueeze")?.input.first()?;
+                at = index.made_by(at, "Unsqueeze")?.input.first()?;
             }
         }
         Some(one && factor <= -1e4 && at == "attention_mask")
     };
     found() == Some(true)
-}
-
-/// A single float.
-fn number(index: &Index<'_>, value: &str) -> Option<f32> {
-    let tensor = index.constant(value)?;
-    let single = tensor.dims.iter().all(|&d| d == 1);
-    let values = tensors::floats(tensor, Path::new(""))
-        .ok()
-        .filter(|_| single)?;
-    values.first().copied()
 }

@@ -13,6 +13,18 @@ pub enum Bound {
 }
 
 impl Bound {
+    /// Vectors of one encoder on two CPUs: their kernels add in one order.
+    pub const SAME: Bound = Bound::Difference(1e-6);
+
+    /// What our own encoder may do to a graph in single precision.
+    pub fn of_encoder(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 | Precision::Fp16 => Bound::Difference(1e-5),
+            Precision::Bf16 => Bound::Cosine(0.9995),
+            Precision::Int8 => Bound::Cosine(0.98),
+        }
+    }
+
     /// What these passes may do to a graph of this precision.
     pub fn of(passes: &[Pass], file: Precision) -> Self {
         if passes.contains(&Pass::Int8) {
@@ -23,7 +35,8 @@ impl Bound {
         }
         match file {
             Precision::Fp32 => Bound::Difference(1e-5),
-            Precision::Fp16 => Bound::Difference(2e-3),
+            // No file computes in bfloat16 alone.
+            Precision::Fp16 | Precision::Bf16 => Bound::Difference(2e-3),
             // Rounding can fall otherwise where an operator was fused.
             Precision::Int8 => Bound::Cosine(0.999),
         }
@@ -33,7 +46,8 @@ impl Bound {
     pub fn of_device(precision: Precision, rounds: bool) -> Self {
         match precision {
             Precision::Fp32 if !rounds => Bound::Difference(5e-4),
-            Precision::Fp32 | Precision::Fp16 => Bound::Cosine(0.999),
+            // No GPU runs bfloat16: it is our own encoder's.
+            Precision::Fp32 | Precision::Fp16 | Precision::Bf16 => Bound::Cosine(0.999),
             Precision::Int8 => Bound::Cosine(0.98),
         }
     }

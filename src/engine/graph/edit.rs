@@ -53,6 +53,29 @@ impl<'g> Index<'g> {
         self.made_by.get(value).copied()
     }
 
+    /// The node that makes a value, if it is this operator.
+    pub fn made_by(&self, value: &str, op: &str) -> Option<&'g Node> {
+        let maker = self.node(self.maker(value)?);
+        maker.is(op).then_some(maker)
+    }
+
+    /// A value, or the one that an Identity hands on as it.
+    pub fn alias(&self, value: &'g str) -> &'g str {
+        match self.made_by(value, "Identity") {
+            Some(identity) => identity.arg(0),
+            None => value,
+        }
+    }
+
+    /// A single float.
+    pub fn number(&self, value: &str) -> Option<f32> {
+        let tensor = self.constant(value)?;
+        let single = tensor.dims.iter().all(|&d| d == 1);
+        // A small tensor is in the graph: no folder is needed.
+        let values = tensors::floats(tensor, Path::new("")).ok();
+        values.filter(|_| single)?.first().copied()
+    }
+
     /// The nodes that take a value.
     pub fn takers(&self, value: &str) -> &[usize] {
         self.taken_by.get(value).map_or(&[], Vec::as_slice)

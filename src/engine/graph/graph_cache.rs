@@ -6,12 +6,11 @@
 
 use crate::engine::models::pass::{Pass, PassReport};
 use crate::engine::onnx::protobuf::Model;
+use crate::engine::process::whole_file;
 use prost::Message;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Everything that a prepared graph depends on.
@@ -97,7 +96,6 @@ fn parse(bytes: &[u8], key: &Key) -> Option<PreparedGraph> {
 /// # Errors
 /// What the system said, with the folder's name.
 pub fn write(folder: &Path, key: &Key, entry: &PreparedGraph) -> Result<(), String> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
     let graph = entry.model.encode_to_vec();
     let header = Header {
         key: key.clone(),
@@ -106,20 +104,11 @@ pub fn write(folder: &Path, key: &Key, entry: &PreparedGraph) -> Result<(), Stri
         hash: hex(xxh3_128(&graph)),
     };
     let header = serde_json::to_string(&header).map_err(|e| e.to_string())?;
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let draft = folder.join(format!(".{}-{count}.draft", std::process::id()));
-    let written = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let mut file = File::create(&draft)?;
+    whole_file::write(&place(folder, key), |file| {
         file.write_all(format!("{MAGIC}\n{header}\n").as_bytes())?;
-        file.write_all(&graph)?;
-        file.sync_all()?;
-        std::fs::rename(&draft, place(folder, key))
-    };
-    written().map_err(|e| {
-        let _ = std::fs::remove_file(&draft);
-        format!("{} cannot be written: {e}", folder.display())
+        file.write_all(&graph)
     })
+    .map_err(|e| format!("{} cannot be written: {e}", folder.display()))
 }
 
 /// What matters of this CPU to a prepared graph: its kind, and the instructions for small integers.

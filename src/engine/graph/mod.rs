@@ -3,10 +3,12 @@
 //! they did.
 //!
 //! [`edit`] is what passes share; [`attention`], [`last_layer`], [`pool`], [`int8`] and [`fp16`] are the
-//! passes; [`bound`] says how far they may move a vector; [`graph_cache`] keeps prepared graphs in a
+//! passes; [`bert`] recognises what our own encoder can run, by the parts of [`bert_parts`]; [`bound`] says how far they may move a vector; [`graph_cache`] keeps prepared graphs in a
 //! folder. Uses `engine::onnx` and the words of `engine::models`; names no runtime.
 
 pub mod attention;
+pub mod bert;
+pub mod bert_parts;
 pub mod bound;
 pub mod edit;
 pub mod fp16;

@@ -4,13 +4,15 @@
 //! [`runtime`] starts it. [`prepare`] goes from a model's files to the [`session`] that runs, with the
 //! passes of [`crate::engine::graph`]; [`pooling`] makes vectors where the graph does not. [`providers`] is
 //! how the runtime calls devices, [`assignment`] what it really runs where, [`cuda_memory`] what a GPU has
-//! room for. [`runner`] is the face that the queue sees.
+//! room for. [`operator`]
+//! makes our own encoder a graph of one node. [`runner`] is the face that the queue sees.
 
 pub mod assignment;
 pub mod cuda_memory;
 pub mod elf;
 pub mod find_runtime;
 pub mod library;
+pub mod operator;
 pub mod pooling;
 pub mod prepare;
 pub mod providers;

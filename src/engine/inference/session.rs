@@ -1,7 +1,9 @@
 //! One graph in the runtime: loads it, checks that it is a text encoder, runs batches.
 
+use crate::engine::encoder::encoder::Encoder;
 use crate::engine::graph::{self, pool::OUTPUT};
 use crate::engine::inference::assignment::{self, Nodes};
+use crate::engine::inference::operator;
 use crate::engine::inference::pooling::pool;
 use crate::engine::inference::providers;
 use crate::engine::inference::runner::{Runner, Vectors};
@@ -43,6 +45,8 @@ pub enum Graph<'g> {
     File(&'g Path),
     /// A graph in memory, to be used.
     Prepared(&'g OnnxGraph),
+    /// Our own encoder, with the inputs of the file's graph.
+    Encoder(&'g OnnxGraph, &'g Arc<Encoder>),
     /// A graph in memory, to be run once: loaded quickly, with its weights mapped and nothing optimised.
     Probed(&'g OnnxGraph),
 }
@@ -101,6 +105,9 @@ impl Session {
                 };
                 prepared(runtime, settings, source, resident)
                     .map_err(|e| Error::invalid(said(&e)))?
+            }
+            Graph::Encoder(source, encoder) => {
+                encoded(runtime, settings, source, encoder).map_err(|e| Error::invalid(said(&e)))?
             }
             Graph::Probed(source) => {
                 probed(runtime, settings, source).map_err(|e| Error::invalid(said(&e)))?
@@ -303,6 +310,19 @@ fn prepared(
         builder = builder.with_initializer(name, value)?;
     }
     builder.commit_from_memory(&source.model.encode_to_vec())
+}
+
+fn encoded(
+    runtime: &runtime::Runtime,
+    settings: &Settings,
+    source: &OnnxGraph,
+    encoder: &Arc<Encoder>,
+) -> ort::Result<OrtSession> {
+    let graph = operator::graph(&source.model, settings.dims);
+    let operators = operator::domain(Arc::clone(encoder), settings.threads)?;
+    plain(runtime, settings)?
+        .with_operators(operators)?
+        .commit_from_memory(&graph.encode_to_vec())
 }
 
 fn probed(

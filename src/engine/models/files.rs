@@ -57,6 +57,24 @@ pub struct FileHashes {
     pub by_old_rule: Option<Xxh3>,
 }
 
+impl FileHashes {
+    /// The hash of the files, and of what else vectors depend on.
+    pub fn with(&self, rest: &str) -> [u8; 16] {
+        finish(&self.all, rest)
+    }
+
+    /// The same by the old rule, where it differs.
+    pub fn old_with(&self, rest: &str) -> Option<[u8; 16]> {
+        self.by_old_rule.as_ref().map(|hash| finish(hash, rest))
+    }
+}
+
+fn finish(hash: &Xxh3, rest: &str) -> [u8; 16] {
+    let mut hash = hash.clone();
+    hash.update(rest.as_bytes());
+    hash.digest128().to_le_bytes()
+}
+
 impl ModelFiles {
     /// Opens the files of a model folder, and reads its graph without the weights: the graph that was
     /// named, or the folder's usual one.
@@ -147,6 +165,16 @@ impl ModelFiles {
     pub fn are_as_opened(&self) -> bool {
         let files = self.weight_files().chain([&self.tokenizer]);
         files.into_iter().all(OpenFile::is_as_opened)
+    }
+
+    /// Which files these are, as long as nobody touches them: of two equal ones the bytes are equal. A file
+    /// that was changed just now has none that lasts: the next change might have the same time.
+    pub fn identity(&self) -> Option<String> {
+        let mut all = Xxh3::new();
+        for file in self.weight_files().chain([&self.tokenizer]) {
+            all.update(file.identity()?.as_bytes());
+        }
+        Some(format!("{:032x}", all.digest128()))
     }
 
     /// Hashes all weights and the tokenizer: about 50 ms for 130 MB.

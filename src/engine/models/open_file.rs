@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A regular file that stays open: what is read from it is what its name stood for when it was opened,
 /// whoever replaces it meanwhile.
@@ -38,6 +38,28 @@ impl Stamp {
         }
     }
 }
+
+impl Stamp {
+    /// When its inode was changed last.
+    #[cfg(unix)]
+    fn changed(&self) -> Option<SystemTime> {
+        let (_, _, seconds, nanoseconds) = self.inode;
+        let since = Duration::new(
+            u64::try_from(seconds).ok()?,
+            u32::try_from(nanoseconds).ok()?,
+        );
+        SystemTime::UNIX_EPOCH.checked_add(since)
+    }
+
+    /// Elsewhere times can be set by anybody.
+    #[cfg(not(unix))]
+    fn changed(&self) -> Option<SystemTime> {
+        None
+    }
+}
+
+/// Two changes that are further apart have different times on every file system but FAT.
+const CLOCK: Duration = Duration::from_millis(100);
 
 impl OpenFile {
     /// Opens a file.
@@ -78,6 +100,13 @@ impl OpenFile {
     /// Whether its path still names this very file, and nobody has written into it since it was opened.
     pub fn is_as_opened(&self) -> bool {
         std::fs::metadata(&self.path).is_ok_and(|now| Stamp::of(&now) == self.stamp)
+    }
+
+    /// Its stamp in words; `None`: it was changed so lately that another change could have the same time, or
+    /// the system keeps no such times.
+    pub fn identity(&self) -> Option<String> {
+        let age = self.stamp.changed()?.elapsed().ok()?;
+        (age > CLOCK).then(|| format!("{:?}", self.stamp))
     }
 
     /// Reads it from its start, however often.

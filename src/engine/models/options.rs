@@ -32,6 +32,8 @@ pub struct Options {
     pub batch_tokens: Option<usize>,
     /// What the graph is to compute in; default: what its file does.
     pub precision: Option<Precision>,
+    /// What is to run the model; default: our own encoder where it can.
+    pub encoder: EncoderChoice,
     /// The graph passes that are to be used; default: all.
     pub passes: Option<Vec<Pass>>,
     /// A folder for prepared graphs; default: none are kept.
@@ -52,6 +54,35 @@ pub enum Overflow {
     Error,
 }
 
+/// What runs a model's graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncoderChoice {
+    /// Our own encoder where it can, else the graph.
+    #[default]
+    Auto,
+    /// Our own encoder, or an error.
+    Native,
+    /// The graph, in the runtime's operators.
+    Graph,
+}
+
+impl EncoderChoice {
+    /// As it is written in options.
+    pub fn name(self) -> &'static str {
+        match self {
+            EncoderChoice::Auto => "auto",
+            EncoderChoice::Native => "native",
+            EncoderChoice::Graph => "graph",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Auto, Self::Native, Self::Graph]
+            .into_iter()
+            .find(|choice| choice.name() == text)
+    }
+}
+
 /// Bounds that do not depend on the model. (`max_length` is checked again against the model.)
 const THREADS: RangeInclusive<u64> = 1..=1024;
 const MAX_LENGTH: RangeInclusive<u64> = 8..=1 << 20;
@@ -66,7 +97,7 @@ fn known() -> String {
         "device ({}), threads (1 to 1024), pooling ('cls' or 'mean'), \
          max_length (8 to the model's limit), query_instruction (text), \
          overflow ('truncate' or 'error'), cache_mb (0 to 65536), batch_tokens (16 to 1048576), \
-         precision ('fp32', 'fp16' or 'int8'), \
+         precision ('fp32', 'fp16', 'bf16' or 'int8'), encoder ('auto', 'native' or 'graph'), \
          passes ('all', 'none' or a list of 'attention', 'last_layer' and 'pool'), \
          graph_cache ('off' or an absolute folder); for GPUs gpu_mem_mb (64 to 1048576), \
          arena_extend ('power_of_two' or 'requested'), tf32 (true or false), cuda_graph (false), \
@@ -114,6 +145,10 @@ impl Options {
                 .as_str()
                 .and_then(Precision::parse)
                 .map(|p| self.precision = Some(p)),
+            "encoder" => value
+                .as_str()
+                .and_then(EncoderChoice::parse)
+                .map(|e| self.encoder = e),
             "passes" => passes(value).map(|p| self.passes = Some(p)),
             "graph_cache" => folder(value).map(|c| self.graph_cache = c),
             "device" => value
@@ -248,7 +283,7 @@ mod tests {
     fn every_key_is_read() {
         let json = r#"{"threads": 3, "pooling": "mean", "max_length": 128, "query_instruction": "q: ",
                        "overflow": "error", "cache_mb": 0, "batch_tokens": 1024, "device": "cpu",
-                       "precision": "int8", "passes": ["pool"], "graph_cache": "/tmp/graphs"}"#;
+                       "precision": "int8", "encoder": "graph", "passes": ["pool"], "graph_cache": "/tmp/graphs"}"#;
         let options = Options::from_json(json).unwrap();
         assert_eq!(
             options,
@@ -261,6 +296,7 @@ mod tests {
                 cache_mb: Some(0),
                 batch_tokens: Some(1024),
                 precision: Some(Precision::Int8),
+                encoder: EncoderChoice::Graph,
                 passes: Some(vec![Pass::Pool]),
                 graph_cache: Some("/tmp/graphs".into()),
                 device: Device::Cpu,

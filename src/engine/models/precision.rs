@@ -11,17 +11,24 @@ pub enum Precision {
     Fp32,
     /// Half precision.
     Fp16,
-    /// Dynamically quantised: the activations of a batch share their scale, so a text's vector
-    /// depends a little on its neighbours.
+    /// bfloat16, added up in single precision: of our own encoder alone.
+    Bf16,
+    /// Matrix products of bytes. In a graph of the runtime's the activations of a batch share their scale, so
+    /// that a text's vector depends a little on its neighbours; in our own encoder each token has its own.
     Int8,
 }
 
 impl Precision {
     /// The precision of a name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Precision::Fp32, Precision::Fp16, Precision::Int8]
-            .into_iter()
-            .find(|precision| precision.name() == text)
+        [
+            Precision::Fp32,
+            Precision::Fp16,
+            Precision::Bf16,
+            Precision::Int8,
+        ]
+        .into_iter()
+        .find(|precision| precision.name() == text)
     }
 
     /// As it is written in options.
@@ -29,6 +36,7 @@ impl Precision {
         match self {
             Precision::Fp32 => "fp32",
             Precision::Fp16 => "fp16",
+            Precision::Bf16 => "bf16",
             Precision::Int8 => "int8",
         }
     }

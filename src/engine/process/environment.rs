@@ -1,4 +1,4 @@
-//! Writing the environment of the process.
+//! The environment of the process: writing a variable, and whose process it is.
 #![allow(unsafe_code)]
 
 /// Sets an environment variable of the process unless it is set.
@@ -9,4 +9,11 @@ pub fn set_env_if_unset(key: &str, value: &str) {
         // other switch, and glibc keeps replaced strings readable.
         unsafe { std::env::set_var(key, value) };
     }
+}
+
+/// The user whose rights this process has.
+#[cfg(unix)]
+pub fn user() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
 }

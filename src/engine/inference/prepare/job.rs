@@ -1,15 +1,17 @@
 //! One load: asks which passes are wanted, takes the prepared graph from the folder of kept ones or has
 //! it made, and loads the file as it is where no pass can be used.
 
+use crate::engine::encoder::packed_file::Fingerprints;
 use crate::engine::graph::int8::Range;
 use crate::engine::graph::{self, Facts, edit, graph_cache};
 use crate::engine::inference::prepare::make::{Apply, Built, Maker};
+use crate::engine::inference::prepare::native::{NONE, Native, NativeSession, Plan};
 use crate::engine::inference::prepare::reports::{NOT_ASKED, all_off, complete, sort};
 use crate::engine::inference::runtime;
 use crate::engine::inference::session::{Graph, OUTPUTS, Session, Settings};
 use crate::engine::models::device::Device;
 use crate::engine::models::files::ModelFiles;
-use crate::engine::models::options::Options;
+use crate::engine::models::options::{EncoderChoice, Options};
 use crate::engine::models::pass::{Pass, PassReport};
 use crate::engine::models::precision::{Precision, is_quantised};
 use crate::engine::onnx::graph::OnnxGraph;
@@ -31,6 +33,24 @@ pub struct Loaded {
     pub device: Device,
     /// Why `auto` did not get a GPU.
     pub device_reason: Option<String>,
+    /// Our own encoder, or why the graph runs instead.
+    pub native: std::result::Result<Native, String>,
+}
+
+impl Loaded {
+    /// The fingerprint that a packed file remembers.
+    pub fn remembered(&self) -> Option<&Fingerprints> {
+        self.native.as_ref().ok()?.remembered.as_ref()
+    }
+
+    /// Keeps what was made, where a folder for it was named.
+    pub fn keep(&mut self, identity: Option<String>, fingerprint: Fingerprints) {
+        if let Ok(native) = &mut self.native
+            && let Some(state) = native.keep(identity, fingerprint)
+        {
+            self.graph_cache = Some(state);
+        }
+    }
 }
 
 /// What is to be loaded, and how.
@@ -46,7 +66,9 @@ pub struct Job<'a> {
     /// Applies one pass; a parameter, so that tests can have wrong ones.
     pub apply: Apply,
     /// Asked before each graph is loaded.
-    pub stop: &'a dyn Stop,
+    pub stop: &'a (dyn Stop + Sync),
+    /// Why packed weights cannot be used, where that was found out before.
+    pub unpacked: Option<String>,
 }
 
 impl Job<'_> {
@@ -56,20 +78,34 @@ impl Job<'_> {
     /// A file that the runtime refuses, no text encoder, a precision that cannot be had.
     pub fn run(&self) -> Result<Loaded> {
         self.stop.check()?;
-        let runtime = runtime::get()?;
+        runtime::get()?;
         let read = self
             .files
             .graph_source()
             .map_err(|e| e.message().to_owned());
-        let known = read.as_ref().map_err(Clone::clone).and_then(|source| {
-            let hidden = edit::hidden_states(&source.model, &OUTPUTS);
-            let hidden = hidden.ok_or("the graph has no output called last_hidden_state")?;
-            Ok((source, hidden.name()))
-        });
-        let (source, hidden) = match known {
-            Ok(known) => known,
-            Err(reason) => return self.as_it_is(None, all_off(&reason)),
+        let known = read
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|source| Ok((source, hidden_states(source)?)));
+        let native = known
+            .clone()
+            .and_then(|(source, hidden)| self.native(source, hidden));
+        let reason = match native {
+            Ok(loaded) => return Ok(loaded),
+            Err(reason) => reason,
         };
+        self.stop.check()?;
+        self.must_be_native(&reason)?;
+        let mut loaded = match known {
+            Ok((source, hidden)) => self.graph(source, hidden),
+            Err(reason) => self.as_it_is(None, all_off(&reason)),
+        }?;
+        loaded.native = Err(reason);
+        Ok(loaded)
+    }
+
+    /// The graph, with the passes that fit.
+    fn graph(&self, source: &OnnxGraph, hidden: &str) -> Result<Loaded> {
         let precision = graph::precision(&source.model, hidden);
         let facts = Facts {
             hidden,
@@ -79,7 +115,7 @@ impl Job<'_> {
             range: Range::of_this_cpu(),
         };
         let making = self.precision_pass(precision)?;
-        if let Err(reason) = runtime.takes_graphs_in_memory() {
+        if let Err(reason) = runtime::get()?.takes_graphs_in_memory() {
             return self.as_it_is(Some(precision), all_off(&reason));
         }
         let mut asked: Vec<Pass> = self.switched().into_iter().chain(making).collect();
@@ -91,6 +127,76 @@ impl Job<'_> {
             Ok((built, state)) => Ok(self.loaded(built, precision, state)),
             Err(off) => self.as_it_is(Some(precision), off),
         }
+    }
+
+    /// Our own encoder with packed weights, before anything is hashed or read whole; what is wrong with them
+    /// otherwise. `None`: it is not to be used, or there are none.
+    ///
+    /// # Errors
+    /// No runtime.
+    pub fn packed(&self) -> Result<std::result::Result<Loaded, Option<String>>> {
+        runtime::get()?;
+        let Ok(plan) = Plan::of(self) else {
+            return Ok(Err(None));
+        };
+        let Ok(source) = self.files.graph_source() else {
+            return Ok(Err(None));
+        };
+        let found = plan.from_packed(self, &source);
+        Ok(found.map(|found| self.with_native(found)).map_err(Some))
+    }
+
+    /// Our own encoder.
+    fn native(&self, source: &OnnxGraph, hidden: &str) -> std::result::Result<Loaded, String> {
+        let plan = Plan::of(self)?;
+        let file = graph::precision(&source.model, hidden);
+        if file != Precision::Fp32 {
+            return Err(format!("the file computes in {}", file.name()));
+        }
+        let before = match &self.unpacked {
+            Some(reason) => reason.clone(),
+            None => match plan.from_packed(self, source) {
+                Ok(found) => return Ok(self.with_native(found)),
+                Err(reason) => reason,
+            },
+        };
+        self.stop.check().map_err(|e| e.message().to_owned())?;
+        let mut made = plan.from_graph(self, source, hidden)?;
+        made.native.before = Some(before).filter(|before| before != NONE);
+        Ok(self.with_native(made))
+    }
+
+    fn with_native(&self, found: NativeSession) -> Loaded {
+        let NativeSession {
+            session,
+            precision,
+            native,
+        } = found;
+        Loaded {
+            session,
+            precision,
+            passes: all_off("the native encoder runs"),
+            graph_cache: native.cache(self.options.graph_cache.is_some()),
+            device: self.settings.device,
+            device_reason: None,
+            native: Ok(native),
+        }
+    }
+
+    /// # Errors
+    /// What was asked for by name and only our own encoder has.
+    fn must_be_native(&self, reason: &str) -> Result<()> {
+        let asked = match (self.options.encoder, self.options.precision) {
+            (EncoderChoice::Native, _) => "option encoder is 'native'",
+            (_, Some(Precision::Bf16)) => {
+                "option precision is 'bf16', which the native encoder alone has"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::invalid(format!(
+            "{asked}, and {} cannot be run by the native encoder: {reason}; leave the option out",
+            self.files.graph().display()
+        )))
     }
 
     /// A graph that was kept, or one that is made and kept; and what to say of it.
@@ -133,6 +239,7 @@ impl Job<'_> {
             graph_cache,
             device: self.settings.device,
             device_reason: None,
+            native: Err(String::new()),
         }
     }
 
@@ -202,6 +309,7 @@ impl Job<'_> {
                 .map(|_| "not used: no pass is on".into()),
             device: self.settings.device,
             device_reason: None,
+            native: Err(String::new()),
         })
     }
 
@@ -235,4 +343,11 @@ impl Job<'_> {
             passes: entry.passes,
         })
     }
+}
+
+/// The name of the hidden states.
+fn hidden_states(source: &OnnxGraph) -> std::result::Result<&str, String> {
+    let hidden = edit::hidden_states(&source.model, &OUTPUTS);
+    let hidden = hidden.ok_or("the graph has no output called last_hidden_state")?;
+    Ok(hidden.name())
 }

@@ -1,12 +1,13 @@
 //! From a model's files to the session that runs: on which device, which graph passes are used, whether
 //! they did no harm, and what is loaded where they cannot be used.
 //!
-//! [`job`] is one load on one device, [`on_gpu`] what must hold before a GPU is believed, [`make`] applies
-//! passes and checks them, [`reports`] says what became of them. A graph from the folder of kept ones was
+//! [`job`] is one load on one device, [`on_gpu`] what must hold before a GPU is believed, [`native`]
+//! is our own encoder, [`make`] applies passes and checks them, [`reports`] says what became of them. A graph from the folder of kept ones was
 //! checked when it was made.
 
 pub mod job;
 pub mod make;
+pub mod native;
 pub mod on_gpu;
 pub mod reports;
 
@@ -23,37 +24,71 @@ use crate::engine::stop::Stop;
 use crate::error::{Error, Kind, Result};
 use serde_json::{Value, json};
 
-/// Loads the graph of a model folder. `probe` are the ids of some texts.
+/// What a load is told.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The model's files.
+    pub files: &'a ModelFiles,
+    /// What they say.
+    pub config: &'a ModelConfig,
+    /// What the user wants.
+    pub options: &'a Options,
+    /// Threads of one run.
+    pub threads: usize,
+    /// Ids of some texts.
+    pub probe: &'a [Vec<i64>],
+    /// Asked between steps.
+    pub stop: &'a (dyn Stop + Sync),
+}
+
+impl<'a> Wanted<'a> {
+    fn job(&self, device: Device, unpacked: Option<String>) -> Job<'a> {
+        Job {
+            files: self.files,
+            options: self.options,
+            settings: Settings {
+                threads: self.threads,
+                dims: self.config.dims,
+                pooling: self.config.pooling,
+                device,
+                gpu: self.options.gpu.clone(),
+            },
+            probe: self.probe.iter().map(Vec::as_slice).collect(),
+            apply: graph::apply,
+            stop: self.stop,
+            unpacked,
+        }
+    }
+}
+
+/// Our own encoder with packed weights, which needs neither the model's weights nor their hash; else what
+/// is wrong with those weights, or nothing.
+///
+/// # Errors
+/// No runtime.
+pub fn packed(wanted: &Wanted<'_>) -> Result<std::result::Result<Loaded, Option<String>>> {
+    let on_cpu = match wanted.options.device {
+        Device::Cpu => true,
+        Device::Auto => Device::tried_first().is_none(),
+        _ => false,
+    };
+    if !on_cpu {
+        return Ok(Err(None));
+    }
+    wanted.job(Device::Cpu, None).packed()
+}
+
+/// Loads the graph of a model folder, or our own encoder for it. `unpacked` is what [`packed`] found wrong.
 ///
 /// `auto` takes the CPU wherever a GPU cannot be had, and keeps the reason.
 ///
 /// # Errors
 /// No runtime, a file that it refuses, no text encoder, a precision or a device that cannot be had.
-pub fn load(
-    files: &ModelFiles,
-    config: &ModelConfig,
-    options: &Options,
-    threads: usize,
-    probe: &[Vec<i64>],
-    stop: &dyn Stop,
-) -> Result<Loaded> {
+pub fn load(wanted: &Wanted<'_>, unpacked: Option<String>) -> Result<Loaded> {
     // Its own trouble is no device's.
     runtime::get()?;
-    let job = |device: Device| Job {
-        files,
-        options,
-        settings: Settings {
-            threads,
-            dims: config.dims,
-            pooling: config.pooling,
-            device,
-            gpu: options.gpu.clone(),
-        },
-        probe: probe.iter().map(Vec::as_slice).collect(),
-        apply: graph::apply,
-        stop,
-    };
-    let reason = match options.device {
+    let job = |device: Device| wanted.job(device, unpacked.clone());
+    let reason = match wanted.options.device {
         Device::Cpu => None,
         Device::Auto => match Device::tried_first().map(|gpu| on_gpu::load(&job(gpu))) {
             Some(Ok(loaded)) => return Ok(loaded),

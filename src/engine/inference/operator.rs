@@ -1,0 +1,166 @@
+//! Our own encoder as one operator of ONNX Runtime: a graph of one node, which takes padded ids and their
+//! mask and gives vectors. The session stays the runtime's, and so do its threads.
+
+#![allow(unsafe_code)]
+
+use crate::engine::encoder::encoder::Encoder;
+use crate::engine::encoder::team::Team;
+use crate::engine::graph::edit;
+use crate::engine::graph::pool::OUTPUT;
+use crate::engine::onnx::protobuf::{GraphBody, Model, Node, OperatorSet};
+use ort::operator::{
+    ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+};
+use ort::value::TensorElementType;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The domain of the operator.
+const DOMAIN: &str = "sqlite_bge";
+
+/// Its name.
+const NAME: &str = "BertEncoder";
+
+/// A graph with the inputs of `source` whose one node is the encoder.
+pub fn graph(source: &Model, dims: usize) -> Model {
+    let inputs = source.body().input.iter();
+    let inputs =
+        inputs.filter(|input| INPUTS.contains(&input.name()) || input.name() == "token_type_ids");
+    let encoder = Node {
+        domain: Some(DOMAIN.to_owned()),
+        ..edit::node(NAME, &INPUTS, &[OUTPUT], Vec::new())
+    };
+    let mut model = source.clone();
+    model.opset_import.retain(|set| set.domain().is_empty());
+    model.opset_import.push(OperatorSet {
+        domain: Some(DOMAIN.to_owned()),
+        version: Some(1),
+    });
+    *model.body_mut() = GraphBody {
+        name: Some(NAME.to_owned()),
+        input: inputs.cloned().collect(),
+        node: vec![encoder],
+        output: vec![edit::vectors(OUTPUT, dims)],
+        ..GraphBody::default()
+    };
+    model
+}
+
+/// What the operator takes.
+const INPUTS: [&str; 2] = ["input_ids", "attention_mask"];
+
+/// The domain, with an operator that runs this encoder on so many threads.
+///
+/// # Errors
+/// Of the runtime.
+pub fn domain(encoder: Arc<Encoder>, threads: usize) -> ort::Result<OperatorDomain> {
+    OperatorDomain::new(DOMAIN)?.add(EncoderOperator { encoder, threads })
+}
+
+struct EncoderOperator {
+    encoder: Arc<Encoder>,
+    threads: usize,
+}
+
+impl Operator for EncoderOperator {
+    type Kernel<'attr> = EncoderKernel;
+
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        INPUTS.map(|_| OperatorInput::required(TensorElementType::Int64))
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(TensorElementType::Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, _: &KernelContext<'attr>) -> ort::Result<EncoderKernel> {
+        Ok(EncoderKernel {
+            encoder: Arc::clone(&self.encoder),
+            threads: self.threads,
+        })
+    }
+}
+
+struct EncoderKernel {
+    encoder: Arc<Encoder>,
+    threads: usize,
+}
+
+impl Kernel for EncoderKernel {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        // The runtime is C++: a panic must not reach it.
+        catch_unwind(AssertUnwindSafe(|| self.run(context)))
+            .unwrap_or_else(|_| Err(ort::Error::new("a panic in the encoder")))
+    }
+}
+
+impl EncoderKernel {
+    fn run(&self, context: &ComputeContext) -> ort::Result<()> {
+        let missing = || ort::Error::new("the encoder's graph has no such value");
+        let (ids, mask) = (
+            context.input(0)?.ok_or_else(missing)?,
+            context.input(1)?.ok_or_else(missing)?,
+        );
+        let (shape, ids) = ids.try_extract_tensor::<i64>()?;
+        let (_, mask) = mask.try_extract_tensor::<i64>()?;
+        let [batch, width] = **shape else {
+            return Err(ort::Error::new("ids of a batch have two axes"));
+        };
+        let width = usize::try_from(width).unwrap_or(0).max(1);
+        // Texts are padded behind their end.
+        let texts: Vec<&[i64]> = ids
+            .chunks_exact(width)
+            .zip(mask.chunks_exact(width))
+            .map(|(ids, mask)| &ids[..mask.iter().filter(|&&m| m != 0).count()])
+            .collect();
+        let dims = self.encoder.shape.hidden as i64;
+        let mut output = context.output(0, vec![batch, dims])?.ok_or_else(missing)?;
+        let (_, vectors) = output.try_extract_tensor_mut::<f32>()?;
+        let team = RuntimeTeam {
+            context,
+            threads: self.threads,
+        };
+        self.encoder
+            .run(&team, &texts, vectors)
+            .map_err(|e| ort::Error::new(e.message()))
+    }
+}
+
+/// The threads of the session.
+struct RuntimeTeam<'c> {
+    context: &'c ComputeContext,
+    threads: usize,
+}
+
+// SAFETY: the context is used by the thread that the runtime calls, which alone calls `each`.
+unsafe impl Sync for RuntimeTeam<'_> {}
+
+impl Team for RuntimeTeam<'_> {
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        if tasks <= 1 {
+            return (0..tasks).for_each(task);
+        }
+        // A panic of a task goes on in the thread that asked: the runtime's own threads are C++.
+        let panicked = AtomicBool::new(false);
+        let guarded = |number: usize| {
+            if catch_unwind(AssertUnwindSafe(|| task(number))).is_err() {
+                panicked.store(true, Ordering::Relaxed);
+            }
+        };
+        let shared = self.context.par_for(tasks, 0, guarded);
+        assert!(!panicked.load(Ordering::Relaxed), "a task panicked");
+        if shared.is_err() {
+            // Not begun: the runtime has no threads to give.
+            (0..tasks).for_each(task);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Our own encoder in the place of a graph: whether it may and can run a model, its weights from a packed
+//! file or from the graph, and whether it gives the graph's vectors.
+
+use crate::engine::encoder::cpu::Cpu;
+use crate::engine::encoder::encoder::Encoder;
+use crate::engine::encoder::format::Format;
+use crate::engine::encoder::packed_file::{self, Fingerprints, Header};
+use crate::engine::encoder::shape::Shape;
+use crate::engine::encoder::store::Store;
+use crate::engine::encoder::weights;
+use crate::engine::graph::bert::{self, GraphWeights};
+use crate::engine::graph::bound::Bound;
+use crate::engine::inference::prepare::job::Job;
+use crate::engine::inference::runner::{SharedVector, Vectors};
+use crate::engine::inference::session::{Graph, Session};
+use crate::engine::models::options::EncoderChoice;
+use crate::engine::models::precision::Precision;
+use crate::engine::onnx::graph::OnnxGraph;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A session with our encoder.
+pub struct NativeSession {
+    /// Runs it.
+    pub session: Session,
+    /// What it computes in.
+    pub precision: Precision,
+    /// The encoder, and what became of its weights.
+    pub native: Native,
+}
+
+/// An encoder that runs.
+pub struct Native {
+    encoder: Arc<Encoder>,
+    /// From a packed file: the fingerprint that it remembers.
+    pub remembered: Option<Fingerprints>,
+    /// What was wrong with a packed file that was there.
+    pub before: Option<String>,
+    /// Where the packed weights are to be kept, and the probe texts' vectors to keep with them.
+    keep: Option<(PathBuf, Vec<Vec<f32>>)>,
+}
+
+/// What is decided before anything is read.
+pub struct Plan {
+    cpu: Cpu,
+    format: Format,
+}
+
+impl Plan {
+    /// Whether options, device and CPU allow our encoder.
+    ///
+    /// # Errors
+    /// Why they do not.
+    pub fn of(job: &Job<'_>) -> Result<Self, String> {
+        let options = job.options;
+        if job.settings.device.is_gpu() {
+            return Err("it runs on CPUs".into());
+        }
+        match (options.encoder, &options.passes) {
+            (EncoderChoice::Graph, _) => return Err("option encoder is 'graph'".into()),
+            (EncoderChoice::Auto, Some(_)) => return Err("option passes is for the graph".into()),
+            _ => {}
+        }
+        let format = match options.precision {
+            None | Some(Precision::Fp32) => Format::Fp32,
+            Some(Precision::Bf16) => Format::Bf16,
+            Some(Precision::Int8) => Format::Int8,
+            Some(Precision::Fp16) => return Err("precision 'fp16' is for the graph".into()),
+        };
+        let cpu = Cpu::of_this_machine()?;
+        if !cpu.has(format) {
+            return Err(format!(
+                "this CPU's kernels ({}) have no bfloat16",
+                cpu.name()
+            ));
+        }
+        Ok(Plan { cpu, format })
+    }
+
+    fn precision(&self) -> Precision {
+        match self.format {
+            Format::Fp32 => Precision::Fp32,
+            Format::Bf16 => Precision::Bf16,
+            Format::Int8 => Precision::Int8,
+        }
+    }
+
+    /// Packed files for this model, with who may have made them: the folder that was named, and the
+    /// model's own.
+    fn places(&self, job: &Job<'_>) -> Vec<PathBuf> {
+        let own = job.files.folder();
+        let named = job.options.graph_cache.as_deref();
+        let folders = named.into_iter().chain([own]);
+        let place = |folder: &Path| {
+            let stem = stem(folder, job);
+            packed_file::place(folder, &stem, self.format, self.cpu.most())
+        };
+        let mut places: Vec<PathBuf> = folders.map(place).collect();
+        places.dedup();
+        places
+    }
+
+    /// The encoder from a packed file; what is wrong with the files there are.
+    ///
+    /// # Errors
+    /// Why none can be used, `none was kept` where there is none.
+    pub fn from_packed(&self, job: &Job<'_>, source: &OnnxGraph) -> Result<NativeSession, String> {
+        let mut reason = NONE.to_owned();
+        for place in self.places(job) {
+            match self.read(job, source, &place) {
+                Ok(found) => return Ok(found),
+                Err(wrong) if wrong == NONE => {}
+                Err(wrong) => reason = format!("{}: {wrong}", place.display()),
+            }
+        }
+        Err(reason)
+    }
+
+    fn read(
+        &self,
+        job: &Job<'_>,
+        source: &OnnxGraph,
+        place: &Path,
+    ) -> Result<NativeSession, String> {
+        let mut file = match std::fs::File::open(place) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(NONE.into()),
+            Err(e) => return Err(format!("it cannot be read: {e}")),
+        };
+        let header = packed_file::header(&mut file)?;
+        if header.format != self.format || header.most != self.cpu.most() {
+            return Err("it was packed for other kernels".into());
+        }
+        if header.identity.is_none() || header.identity != job.files.identity() {
+            let hashes = job
+                .files
+                .hash(job.stop)
+                .map_err(|e| e.message().to_owned())?;
+            if hashes.with(&header.fingerprint.rest) != header.fingerprint.kinds.0 {
+                return Err("it was packed from another model".into());
+            }
+        }
+        if header.shape.hidden != job.settings.dims {
+            return Err("it is of another size than config.json says".into());
+        }
+        let store = packed_file::store(file, &header)?;
+        let mut made = self.session(job, source, header.shape, store)?;
+        let probe = made
+            .session
+            .probe(&job.probe)
+            .map_err(|e| e.message().to_owned())?;
+        let same = |(a, b): (&Vec<f32>, &SharedVector)| Bound::SAME.near(a, b).is_ok();
+        if probe.len() != header.probe.len() || !header.probe.iter().zip(&probe).all(same) {
+            return Err("it gives other vectors than when it was packed".into());
+        }
+        made.native.remembered = Some(header.fingerprint);
+        Ok(made)
+    }
+
+    /// The encoder with weights of the graph, compared with the graph on the probe texts.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub fn from_graph(
+        &self,
+        job: &Job<'_>,
+        source: &OnnxGraph,
+        hidden: &str,
+    ) -> Result<NativeSession, String> {
+        let bert = bert::recognise(&source.model, hidden)?;
+        let shape = bert.shape.clone();
+        if shape.hidden != job.settings.dims {
+            return Err(format!(
+                "its states have {} numbers, config.json says {}",
+                shape.hidden, job.settings.dims
+            ));
+        }
+        let weights = GraphWeights { source, bert };
+        let pack = || -> Result<NativeSession, String> {
+            let most = self.cpu.most();
+            let store = weights::pack(&shape, self.format, most, &weights, job.settings.threads);
+            let store = store.map_err(|e| e.message().to_owned())?;
+            self.session(job, source, shape.clone(), Store::Own(store))
+        };
+        let probe = || -> Result<Vectors, String> {
+            let session = Session::open(Graph::Probed(source), &job.settings);
+            let vectors = session.and_then(|mut session| session.probe(&job.probe));
+            vectors.map_err(|e| format!("the self-check failed: {e}"))
+        };
+        let (reference, made) = std::thread::scope(|scope| {
+            let reference = scope.spawn(probe);
+            let made = pack();
+            (reference.join(), made)
+        });
+        let mut made = made?;
+        let reference =
+            reference.unwrap_or_else(|_| Err("a panic in the self-check".to_owned()))?;
+        let vectors = made
+            .session
+            .probe(&job.probe)
+            .map_err(|e| e.message().to_owned())?;
+        let bound = Bound::of_encoder(self.precision());
+        for (graph, own) in reference.iter().zip(&vectors) {
+            bound
+                .near(graph, own)
+                .map_err(|found| format!("its vectors are not the graph's: {found}"))?;
+        }
+        if let Some(folder) = &job.options.graph_cache {
+            let place =
+                packed_file::place(folder, &stem(folder, job), self.format, self.cpu.most());
+            made.native.keep = Some((place, vectors.iter().map(|v| v.to_vec()).collect()));
+        }
+        Ok(made)
+    }
+
+    fn session(
+        &self,
+        job: &Job<'_>,
+        source: &OnnxGraph,
+        shape: Shape,
+        store: Store,
+    ) -> Result<NativeSession, String> {
+        let encoder = Encoder::new(shape, self.format, job.settings.pooling, self.cpu, store);
+        let encoder = Arc::new(encoder.map_err(|e| e.message().to_owned())?);
+        let session = Session::open(Graph::Encoder(source, &encoder), &job.settings);
+        Ok(NativeSession {
+            session: session.map_err(|e| format!("ONNX Runtime refused the encoder: {e}"))?,
+            precision: self.precision(),
+            native: Native {
+                encoder,
+                remembered: None,
+                before: None,
+                keep: None,
+            },
+        })
+    }
+}
+
+/// Where there is no packed file.
+pub const NONE: &str = "none was kept";
+
+impl Native {
+    /// Keeps the packed weights, where a folder for them was named; says what became of it.
+    pub fn keep(&mut self, identity: Option<String>, fingerprint: Fingerprints) -> Option<String> {
+        let (place, probe) = self.keep.take()?;
+        let header = Header {
+            shape: self.encoder.shape.clone(),
+            format: self.encoder.format,
+            most: self.encoder.cpu.most(),
+            identity,
+            fingerprint,
+            probe,
+        };
+        let written = packed_file::write(&place, &header, self.encoder.store());
+        Some(match (written, &self.before) {
+            (Ok(()), None) => "written".to_owned(),
+            (Ok(()), Some(before)) => format!("written anew: {before}"),
+            (Err(reason), _) => format!("not written: {reason}"),
+        })
+    }
+
+    /// What to say of the folder of kept graphs, as long as nothing was written.
+    pub fn cache(&self, named: bool) -> Option<String> {
+        let state = if self.remembered.is_some() {
+            "hit"
+        } else {
+            "not written yet"
+        };
+        named.then(|| state.to_owned())
+    }
+
+    /// Which kernels run, and where the weights are.
+    pub fn describe(&self) -> (&'static str, &'static str) {
+        let mapped = self.encoder.store().is_mapped();
+        let weights = match (mapped, &self.remembered) {
+            (true, _) => "a mapped file",
+            (false, Some(_)) => "a copy of a packed file",
+            (false, None) => "packed when the model was loaded",
+        };
+        (self.encoder.cpu.name(), weights)
+    }
+}
+
+/// In a model's own folder its name says nothing; elsewhere it tells models apart.
+fn stem(folder: &Path, job: &Job<'_>) -> String {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    if real(folder) == real(job.files.folder()) {
+        return "encoder".to_owned();
+    }
+    let graph = real(job.files.graph());
+    let hash = xxhash_rust::xxh3::xxh3_64(graph.as_os_str().as_encoded_bytes());
+    format!("encoder-{hash:016x}")
+}
