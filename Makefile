@@ -50,6 +50,7 @@ runtime: $(PYTHON)
 model: .venv/.model-tools
 	@mkdir -p dist/models
 	@$(PYTHON) scripts/get_model.py $(MODEL) --into dist/models
+	@scripts/pack_model.sh $(MODEL)
 
 $(PYTHON):
 	@scripts/setup.sh python3 venv

@@ -9,8 +9,8 @@ use bge::engine::internals::{
     protobuf, resident, tensors,
 };
 use bge::engine::{
-    Device, Embedder, GpuOptions, ModelConfig, ModelLocation, NeverStop, Options, Pass, Pooling,
-    Precision, Role,
+    Device, Embedder, EncoderChoice, GpuOptions, ModelConfig, ModelLocation, NeverStop, Options,
+    Pass, Pooling, Precision, Role,
 };
 use common::{Scratch, difference, fixtures, golden, real, tiny};
 use prost::Message;
@@ -29,6 +29,7 @@ fn with(passes: &[Pass], pooling: Pooling) -> Options {
 fn precision(wanted: Precision) -> Options {
     Options {
         precision: Some(wanted),
+        encoder: EncoderChoice::Graph,
         ..Options::default()
     }
 }

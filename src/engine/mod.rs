@@ -38,7 +38,7 @@ pub use models::device::{ArenaExtend, Device, GpuOptions};
 pub use models::files::ModelFiles;
 pub use models::find::ModelLocation;
 pub use models::name::check_name;
-pub use models::options::{Options, Overflow};
+pub use models::options::{EncoderChoice, Options, Overflow};
 pub use models::pass::{Pass, PassReport};
 pub use models::pooling::Pooling;
 pub use models::precision::Precision;

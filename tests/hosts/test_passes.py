@@ -36,21 +36,22 @@ def test_passes_are_on_unless_told_otherwise_and_change_no_vector(db, name):
     load(db, name, FOLDER, passes="none")
     assert set(passes(db, name).values()) == {"not asked for"}
     stock = [embed(db, text, name) for text in TEXTS]
-    load(db, name, FOLDER)
+    load(db, name, FOLDER, encoder="graph")
     assert passes(db, name) == {"attention": None, "last_layer": None, "pool": None}
     assert report(db, name)["graph_cache"] == "off"
     for text, want in zip(TEXTS, stock):
         assert distance(embed(db, text, name), floats(want)) <= 1e-5
     load(db, name, FOLDER, passes=["pool"])
     assert passes(db, name) == {"attention": "not asked for", "last_layer": "not asked for", "pool": None}
-    load(db, name, FOLDER, pooling="mean")
+    load(db, name, FOLDER, pooling="mean", encoder="graph")
     assert passes(db, name)["last_layer"] == "mean pooling uses every token"
     unload(db, name)
 
 
+@pytest.mark.parametrize("encoder", ["auto", "graph"])
 @pytest.mark.parametrize("precision, least", [("int8", 0.98), ("fp16", 0.9999), ("fp32", 0.999999)])
-def test_precision_is_what_was_asked_for(db, name, precision, least):
-    load(db, name, FOLDER, precision=precision)
+def test_precision_is_what_was_asked_for(db, name, precision, least, encoder):
+    load(db, name, FOLDER, precision=precision, encoder=encoder)
     assert value(db, "SELECT precision FROM bge_models WHERE name = ?", name) == precision
     assert report(db, name)["precision"] == precision
     for text in TEXTS[1:]:
@@ -78,14 +79,14 @@ def test_a_prepared_graph_is_kept_where_asked(db, name, tmp_path):
     cache = tmp_path / "graphs"
     states, vectors = [], []
     for _ in range(2):
-        load(db, name, f"{FIXTURES}/{TINY}", precision="int8", graph_cache=str(cache))
+        load(db, name, f"{FIXTURES}/{TINY}", precision="int8", encoder="graph", graph_cache=str(cache))
         states.append(report(db, name)["graph_cache"])
         vectors.append(embed(db, TEXTS[1], name))
     assert states == ["written", "hit"]
     assert vectors[0] == vectors[1]
     [kept] = cache.iterdir()
     kept.write_bytes(kept.read_bytes()[:-1])
-    load(db, name, f"{FIXTURES}/{TINY}", precision="int8", graph_cache=str(cache))
+    load(db, name, f"{FIXTURES}/{TINY}", precision="int8", encoder="graph", graph_cache=str(cache))
     assert report(db, name)["graph_cache"].startswith("written anew")
     assert embed(db, TEXTS[1], name) == vectors[0]
     unload(db, name)

@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--into", metavar="DIR", type=Path, help="as DIR/MODEL instead")
     one.add_argument("--force", action="store_true", help="fetch it again though it is there")
     one.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="how long the hub may take to answer (10)")
+    one.add_argument("--no-pack", action="store_true", help="do not keep packed weights beside the model (130 MB)")
     one.set_defaults(command=command_download)
 
     one = commands.add_parser("models", help="the models of the catalogue, and which of them are here")
@@ -93,7 +94,11 @@ def parser() -> argparse.ArgumentParser:
 def command_download(options: argparse.Namespace) -> None:
     from .download import download
 
-    download(options.model, options.into, force=options.force, timeout=options.timeout)
+    folder = download(options.model, options.into, force=options.force, timeout=options.timeout)
+    if not options.no_pack:
+        from .packing import pack
+
+        pack(folder)
 
 
 def command_models(options: argparse.Namespace) -> None:

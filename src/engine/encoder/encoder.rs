@@ -1,106 +1,41 @@
-//! The whole encoder: token ids in, vectors out.
+//! The whole encoder: token ids in, vectors out, by the kernels of this CPU.
 //!
-//! Texts lie end to end, nothing is padded. With CLS pooling the last layer runs for the first tokens
-//! alone, but for its keys and values. The states stay in single precision; [`Format`] is what the matrix
-//! products are computed in. A text's vector depends on the text alone, whatever the batch and the
-//! threads: each sum is one sum in one order, and scales belong to rows.
+//! A text's vector depends on the text alone, whatever the batch and the threads: each sum is one sum in
+//! one order, and scales belong to rows.
 
 use crate::engine::encoder::cpu::Cpu;
 use crate::engine::encoder::format::{Arithmetic, Bf16, Format, Fp32, Int8};
 use crate::engine::encoder::forward::Forward;
 use crate::engine::encoder::lanes::Lanes;
-use crate::engine::encoder::line::{Line, floats};
-use crate::engine::encoder::norm::Norm;
-use crate::engine::encoder::shape::{Layout, Shape};
+use crate::engine::encoder::network::Network;
+use crate::engine::encoder::shape::Shape;
 use crate::engine::encoder::sheet::Sheet;
-use crate::engine::encoder::store::Store;
 use crate::engine::encoder::team::{Alone, Team};
-use crate::engine::models::pooling::Pooling;
 use crate::engine::process::lock::lock;
 use crate::error::{Error, Result};
-use std::ops::Range;
 use std::sync::Mutex;
 
-/// A BERT encoder with packed weights.
+/// A BERT encoder on a CPU.
 pub struct Encoder {
-    /// Its sizes.
-    pub shape: Shape,
-    /// What its products are computed in.
-    pub format: Format,
-    /// How vectors are pooled.
-    pub pooling: Pooling,
+    /// What is run.
+    pub network: Network,
     /// What runs it.
     pub cpu: Cpu,
-    /// Where its weights are.
-    pub layout: Layout,
-    store: Store,
 }
 
 impl Encoder {
-    /// An encoder over a store that was packed for this shape, format and CPU.
+    /// A network that was packed for this CPU.
     ///
     /// # Errors
-    /// A shape that the kernels cannot run, a CPU without this format, a store of another size.
-    pub fn new(
-        shape: Shape,
-        format: Format,
-        pooling: Pooling,
-        cpu: Cpu,
-        store: Store,
-    ) -> Result<Self> {
-        shape.check().map_err(Error::invalid)?;
-        if !cpu.has(format) {
+    /// A CPU without the network's format.
+    pub fn new(network: Network, cpu: Cpu) -> Result<Self> {
+        if !cpu.has(network.format) {
             return Err(Error::invalid(format!(
                 "this CPU's kernels ({}) have no bfloat16",
                 cpu.name()
             )));
         }
-        let layout = Layout::of(&shape, format);
-        if layout.lines != store.lines().len() {
-            return Err(Error::invalid(format!(
-                "the packed weights have {} lines, expected {}",
-                store.lines().len(),
-                layout.lines
-            )));
-        }
-        Ok(Encoder {
-            shape,
-            format,
-            pooling,
-            cpu,
-            layout,
-            store,
-        })
-    }
-
-    /// All lines.
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// Lines of a layer.
-    pub fn layer(&self, layer: usize) -> &[Line] {
-        &self.store.lines()[self.layout.layer(layer)]
-    }
-
-    /// A row of the states of tokens or positions.
-    pub fn state(&self, table: &Range<usize>, row: usize) -> &[f32] {
-        &floats(&self.store.lines()[table.clone()])[row * self.shape.hidden..][..self.shape.hidden]
-    }
-
-    /// A norm within some lines.
-    pub fn norm<'s>(&self, lines: &'s [Line], place: &[Range<usize>; 2]) -> Norm<'s> {
-        let part = |place: &Range<usize>| &floats(&lines[place.clone()])[..self.shape.hidden];
-        Norm {
-            gain: part(&place[0]),
-            bias: part(&place[1]),
-            epsilon: self.shape.epsilon,
-        }
-    }
-
-    /// The norm of the embeddings.
-    pub fn first_norm(&self) -> Norm<'_> {
-        self.norm(self.store.lines(), &self.layout.norm)
+        Ok(Encoder { network, cpu })
     }
 
     /// The L2-normalised vectors of texts, given as token ids: `texts x hidden` into `out`.
@@ -109,9 +44,12 @@ impl Encoder {
     /// A text without tokens or with too many, a token that the vocabulary does not have, not enough
     /// memory.
     pub fn run(&self, team: &dyn Team, texts: &[&[i64]], out: &mut [f32]) -> Result<()> {
+        if texts.is_empty() {
+            return Ok(());
+        }
         texts.iter().try_for_each(|text| self.check(text))?;
-        let out = Sheet::new(out, self.shape.hidden);
-        match (self.cpu, self.format) {
+        let out = Sheet::new(out, self.network.shape.hidden);
+        match (self.cpu, self.network.format) {
             #[cfg(target_arch = "x86_64")]
             (Cpu::Avx512Bf16(lanes), Format::Fp32) => self.on::<_, Fp32>(lanes, team, texts, out),
             #[cfg(target_arch = "x86_64")]
@@ -139,7 +77,7 @@ impl Encoder {
             vocabulary,
             positions,
             ..
-        } = self.shape;
+        } = self.network.shape;
         if text.is_empty() || text.len() > positions {
             return Err(Error::invalid(format!(
                 "a text of {} tokens, expected 1 to {positions}",
@@ -164,7 +102,7 @@ impl Encoder {
         out: Sheet<'_>,
     ) -> Result<()> {
         let forward = |team: &dyn Team, members: &[usize]| {
-            Forward::<L, A>::new(self, lanes, team, texts, members)?.run(out)
+            Forward::<L, A>::new(&self.network, lanes, team, texts, members)?.run(out)
         };
         let groups = groups(texts, team.threads());
         if let [all] = groups.as_slice() {

@@ -1,13 +1,17 @@
 //! One pass of some texts through the encoder: which kernels run in which order, over which memory.
+//!
+//! Texts lie end to end, nothing is padded. With CLS pooling the last layer runs for the first tokens
+//! alone, but for its keys and values. States stay in single precision; the format is what matrix products
+//! are computed in.
 
 #![allow(unsafe_code)]
 
 use crate::engine::encoder::attention::{self, Head};
-use crate::engine::encoder::encoder::Encoder;
 use crate::engine::encoder::format::{Arithmetic, RowScale};
 use crate::engine::encoder::lanes::Lanes;
 use crate::engine::encoder::line::Floats;
 use crate::engine::encoder::matrix::{Matrix, PANEL, padded};
+use crate::engine::encoder::network::Network;
 use crate::engine::encoder::norm::Norm;
 use crate::engine::encoder::product::{Activation, Product, Words};
 use crate::engine::encoder::rows::RoundRows;
@@ -21,7 +25,7 @@ use std::ops::Range;
 
 /// Some texts of a batch on their way.
 pub struct Forward<'e, L, A> {
-    encoder: &'e Encoder,
+    network: &'e Network,
     lanes: L,
     team: &'e dyn Team,
     texts: Vec<&'e [i64]>,
@@ -83,7 +87,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
     /// # Errors
     /// Not enough memory.
     pub fn new(
-        encoder: &'e Encoder,
+        network: &'e Network,
         lanes: L,
         team: &'e dyn Team,
         batch: &[&'e [i64]],
@@ -98,7 +102,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
             from += text.len();
         }
         Ok(Forward {
-            encoder,
+            network,
             lanes,
             team,
             texts,
@@ -116,8 +120,8 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
         let tokens = self.rows.last().map_or(0, |rows| rows.end);
         let mut memory = self.memory(tokens)?;
         self.embed(&mut memory, tokens);
-        let layers = self.encoder.shape.layers;
-        let first_only = self.encoder.pooling == Pooling::Cls;
+        let layers = self.network.shape.layers;
+        let first_only = self.network.pooling == Pooling::Cls;
         for layer in 0..layers {
             let last = layer + 1 == layers;
             self.layer(&mut memory, layer, tokens, last && first_only);
@@ -127,7 +131,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
     }
 
     fn memory(&self, tokens: usize) -> Result<Memory> {
-        let shape = &self.encoder.shape;
+        let shape = &self.network.shape;
         let (hidden, heads, inner) = self.widths();
         let block = self.block(tokens);
         let longest = self.texts.iter().map(|text| text.len()).max().unwrap_or(0);
@@ -147,7 +151,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
 
     /// The widths in memory of states, heads, and the middle of a feed-forward network.
     fn widths(&self) -> (usize, usize, usize) {
-        let shape = &self.encoder.shape;
+        let shape = &self.network.shape;
         (
             padded(shape.hidden),
             shape.heads_width(),
@@ -163,23 +167,23 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
     /// The embeddings: token and position, their norm.
     fn embed(&self, memory: &mut Memory, tokens: usize) {
         let (width, _, _) = self.widths();
-        let hidden = self.encoder.shape.hidden;
-        let layout = &self.encoder.layout;
+        let hidden = self.network.shape.hidden;
+        let layout = &self.network.layout;
         let states = memory.states.all_mut().chunks_exact_mut(width);
         let added = memory.added.all_mut().chunks_exact_mut(width);
         let ids = self.texts.iter().flat_map(|text| text.iter().enumerate());
         for ((state, added), (position, &id)) in states.zip(added).zip(ids) {
             // `Encoder::run` has seen that the vocabulary has it.
             let id = usize::try_from(id).unwrap_or(0);
-            state[..hidden].copy_from_slice(self.encoder.state(&layout.words, id));
-            added[..hidden].copy_from_slice(self.encoder.state(&layout.positions, position));
+            state[..hidden].copy_from_slice(self.network.state(&layout.words, id));
+            added[..hidden].copy_from_slice(self.network.state(&layout.positions, position));
         }
-        self.norm(memory, tokens, self.encoder.first_norm());
+        self.norm(memory, tokens, self.network.first_norm());
     }
 
     fn layer(&self, memory: &mut Memory, layer: usize, tokens: usize, first_only: bool) {
-        let lines = self.encoder.layer(layer);
-        let place = &self.encoder.layout.layer;
+        let lines = self.network.layer(layer);
+        let place = &self.network.layout.layer;
         let (hidden, heads, inner) = self.widths();
         let panels = heads / PANEL;
         let qkv = place.qkv.of(lines);
@@ -220,7 +224,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
             0..hidden / PANEL,
             Sheet::new(memory.added.all_mut(), hidden),
         );
-        self.norm(memory, rows, self.encoder.norm(lines, &place.norm));
+        self.norm(memory, rows, self.network.norm(lines, &place.norm));
         self.feed_forward(
             memory,
             rows,
@@ -228,7 +232,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
             place.down.of(lines),
             inner,
         );
-        self.norm(memory, rows, self.encoder.norm(lines, &place.last_norm));
+        self.norm(memory, rows, self.network.norm(lines, &place.last_norm));
     }
 
     /// The two products of a feed-forward network, block by block.
@@ -375,7 +379,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
     /// Attention, shared out by texts and heads. With `first_only` the query of a text is in the text's own
     /// row, and so is what comes out.
     fn attend(&self, memory: &mut Memory, first_only: bool) {
-        let shape = &self.encoder.shape;
+        let shape = &self.network.shape;
         let (_, width, _) = self.widths();
         let (stride, size) = (3 * width, shape.padded_head());
         let tasks = self.team.threads();
@@ -415,7 +419,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
 
     /// Pools and normalises.
     fn pool(&self, memory: &Memory, out: Sheet<'_>, first_only: bool) {
-        let hidden = self.encoder.shape.hidden;
+        let hidden = self.network.shape.hidden;
         let (width, _, _) = self.widths();
         for (text, (rows, &member)) in self.rows.iter().zip(self.members).enumerate() {
             // SAFETY: each text of the batch is in one group.

@@ -3,7 +3,8 @@
 //! From the bottom up: [`lanes`] is what a CPU does with sixteen numbers, [`line`] and [`sheet`] memory,
 //! [`format`] the numbers that products are computed in, [`matrix`] packed weights, [`product`],
 //! [`gelu`], [`norm`], [`rows`] and [`attention`] the kernels. [`shape`] says what an encoder is and where
-//! its weights lie in a [`store`], [`weights`] packs them, [`packed_file`] keeps them. [`cpu`] chooses kernels, [`team`] is who shares the
+//! its weights lie in a [`store`], [`weights`] packs them, [`packed_file`] keeps them; [`network`] is
+//! both. [`cpu`] chooses kernels, [`team`] is who shares the
 //! work, [`forward`] the order of it, [`encoder`] the whole.
 //!
 //! Knows nothing of ONNX: `graph::bert` recognises an encoder in a graph, and
@@ -19,6 +20,7 @@ pub mod gelu;
 pub mod lanes;
 pub mod line;
 pub mod matrix;
+pub mod network;
 pub mod norm;
 pub mod packed_file;
 pub mod product;
@@ -28,3 +30,8 @@ pub mod sheet;
 pub mod store;
 pub mod team;
 pub mod weights;
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod oracle;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;

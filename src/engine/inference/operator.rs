@@ -118,7 +118,7 @@ impl EncoderKernel {
             .zip(mask.chunks_exact(width))
             .map(|(ids, mask)| &ids[..mask.iter().filter(|&&m| m != 0).count()])
             .collect();
-        let dims = self.encoder.shape.hidden as i64;
+        let dims = self.encoder.network.shape.hidden as i64;
         let mut output = context.output(0, vec![batch, dims])?.ok_or_else(missing)?;
         let (_, vectors) = output.try_extract_tensor_mut::<f32>()?;
         let team = RuntimeTeam {

@@ -40,6 +40,13 @@ pub fn get(shadow: Shadow<'_>, settings: &Settings) -> Result<SharedEmbedder> {
     if let Some((_, bound)) = &settings.model
         && !model.has_fingerprint(bound)?
     {
+        if model.has_graph_int8_fingerprint(bound) {
+            return Err(Error::invalid(format!(
+                "the vectors of this index were made with model '{name}' in the graph's int8, and the '{name}' \
+                 here runs the native encoder's; load it with the options {{\"precision\": \"int8\", \
+                 \"encoder\": \"graph\"}}, or embed anew with the command 'rebuild'"
+            )));
+        }
         let here = model.fingerprint()?;
         return Err(Error::invalid(format!(
             "the vectors of this index were made with model '{name}' of fingerprint {}, and \

@@ -7,15 +7,14 @@ use crate::engine::graph::{self, Facts, edit, graph_cache};
 use crate::engine::inference::prepare::make::{Apply, Built, Maker};
 use crate::engine::inference::prepare::native::{NONE, Native, NativeSession, Plan};
 use crate::engine::inference::prepare::reports::{NOT_ASKED, all_off, complete, sort};
+use crate::engine::inference::prepare::target::Target;
 use crate::engine::inference::runtime;
-use crate::engine::inference::session::{Graph, OUTPUTS, Session, Settings};
+use crate::engine::inference::session::{Graph, OUTPUTS, Session};
 use crate::engine::models::device::Device;
-use crate::engine::models::files::ModelFiles;
-use crate::engine::models::options::{EncoderChoice, Options};
+use crate::engine::models::options::EncoderChoice;
 use crate::engine::models::pass::{Pass, PassReport};
 use crate::engine::models::precision::{Precision, is_quantised};
 use crate::engine::onnx::graph::OnnxGraph;
-use crate::engine::stop::Stop;
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -53,20 +52,12 @@ impl Loaded {
     }
 }
 
-/// What is to be loaded, and how.
+/// A load on one device.
 pub struct Job<'a> {
-    /// The model.
-    pub files: &'a ModelFiles,
-    /// What the user wants.
-    pub options: &'a Options,
-    /// How graphs are loaded.
-    pub settings: Settings,
-    /// Ids of the texts on which graphs are compared.
-    pub probe: Vec<&'a [i64]>,
+    /// What is to be loaded.
+    pub target: Target<'a>,
     /// Applies one pass; a parameter, so that tests can have wrong ones.
     pub apply: Apply,
-    /// Asked before each graph is loaded.
-    pub stop: &'a (dyn Stop + Sync),
     /// Why packed weights cannot be used, where that was found out before.
     pub unpacked: Option<String>,
 }
@@ -77,9 +68,10 @@ impl Job<'_> {
     /// # Errors
     /// A file that the runtime refuses, no text encoder, a precision that cannot be had.
     pub fn run(&self) -> Result<Loaded> {
-        self.stop.check()?;
+        self.target.stop.check()?;
         runtime::get()?;
         let read = self
+            .target
             .files
             .graph_source()
             .map_err(|e| e.message().to_owned());
@@ -94,7 +86,7 @@ impl Job<'_> {
             Ok(loaded) => return Ok(loaded),
             Err(reason) => reason,
         };
-        self.stop.check()?;
+        self.target.stop.check()?;
         self.must_be_native(&reason)?;
         let mut loaded = match known {
             Ok((source, hidden)) => self.graph(source, hidden),
@@ -109,8 +101,8 @@ impl Job<'_> {
         let precision = graph::precision(&source.model, hidden);
         let facts = Facts {
             hidden,
-            dims: self.settings.dims,
-            pooling: self.settings.pooling,
+            dims: self.target.settings.dims,
+            pooling: self.target.settings.pooling,
             precision,
             range: Range::of_this_cpu(),
         };
@@ -136,32 +128,35 @@ impl Job<'_> {
     /// No runtime.
     pub fn packed(&self) -> Result<std::result::Result<Loaded, Option<String>>> {
         runtime::get()?;
-        let Ok(plan) = Plan::of(self) else {
+        let Ok(plan) = Plan::of(&self.target) else {
             return Ok(Err(None));
         };
-        let Ok(source) = self.files.graph_source() else {
+        let Ok(source) = self.target.files.graph_source() else {
             return Ok(Err(None));
         };
-        let found = plan.from_packed(self, &source);
+        let found = plan.from_packed(&self.target, &source);
         Ok(found.map(|found| self.with_native(found)).map_err(Some))
     }
 
     /// Our own encoder.
     fn native(&self, source: &OnnxGraph, hidden: &str) -> std::result::Result<Loaded, String> {
-        let plan = Plan::of(self)?;
+        let plan = Plan::of(&self.target)?;
         let file = graph::precision(&source.model, hidden);
         if file != Precision::Fp32 {
             return Err(format!("the file computes in {}", file.name()));
         }
         let before = match &self.unpacked {
             Some(reason) => reason.clone(),
-            None => match plan.from_packed(self, source) {
+            None => match plan.from_packed(&self.target, source) {
                 Ok(found) => return Ok(self.with_native(found)),
                 Err(reason) => reason,
             },
         };
-        self.stop.check().map_err(|e| e.message().to_owned())?;
-        let mut made = plan.from_graph(self, source, hidden)?;
+        self.target
+            .stop
+            .check()
+            .map_err(|e| e.message().to_owned())?;
+        let mut made = plan.from_graph(&self.target, source, hidden)?;
         made.native.before = Some(before).filter(|before| before != NONE);
         Ok(self.with_native(made))
     }
@@ -176,8 +171,8 @@ impl Job<'_> {
             session,
             precision,
             passes: all_off("the native encoder runs"),
-            graph_cache: native.cache(self.options.graph_cache.is_some()),
-            device: self.settings.device,
+            graph_cache: native.cache(self.target.options.graph_cache.is_some()),
+            device: self.target.settings.device,
             device_reason: None,
             native: Ok(native),
         }
@@ -186,7 +181,7 @@ impl Job<'_> {
     /// # Errors
     /// What was asked for by name and only our own encoder has.
     fn must_be_native(&self, reason: &str) -> Result<()> {
-        let asked = match (self.options.encoder, self.options.precision) {
+        let asked = match (self.target.options.encoder, self.target.options.precision) {
             (EncoderChoice::Native, _) => "option encoder is 'native'",
             (_, Some(Precision::Bf16)) => {
                 "option precision is 'bf16', which the native encoder alone has"
@@ -195,7 +190,7 @@ impl Job<'_> {
         };
         Err(Error::invalid(format!(
             "{asked}, and {} cannot be run by the native encoder: {reason}; leave the option out",
-            self.files.graph().display()
+            self.target.files.graph().display()
         )))
     }
 
@@ -207,7 +202,7 @@ impl Job<'_> {
         asked: &[Pass],
     ) -> std::result::Result<(Built, Option<String>), Vec<PassReport>> {
         let make = || self.maker().build(source, facts, asked);
-        let Some(folder) = self.options.graph_cache.as_deref() else {
+        let Some(folder) = self.target.options.graph_cache.as_deref() else {
             return Ok((make()?, None));
         };
         let key = match self.key(asked) {
@@ -234,10 +229,10 @@ impl Job<'_> {
     fn loaded(&self, built: Built, file: Precision, graph_cache: Option<String>) -> Loaded {
         Loaded {
             session: built.session,
-            precision: self.options.precision.unwrap_or(file),
+            precision: self.target.options.precision.unwrap_or(file),
             passes: complete(built.passes),
             graph_cache,
-            device: self.settings.device,
+            device: self.target.settings.device,
             device_reason: None,
             native: Err(String::new()),
         }
@@ -245,21 +240,26 @@ impl Job<'_> {
 
     fn maker(&self) -> Maker<'_> {
         Maker {
-            settings: &self.settings,
-            probe: &self.probe,
+            settings: &self.target.settings,
+            probe: &self.target.probe,
             apply: self.apply,
         }
     }
 
     fn switched(&self) -> Vec<Pass> {
-        let chosen = self.options.passes.as_deref().unwrap_or(&Pass::SWITCHED);
+        let chosen = self
+            .target
+            .options
+            .passes
+            .as_deref()
+            .unwrap_or(&Pass::SWITCHED);
         let all = Pass::SWITCHED.into_iter();
         all.filter(|pass| chosen.contains(pass)).collect()
     }
 
     /// The pass that makes the precision that was asked for.
     fn precision_pass(&self, file: Precision) -> Result<Option<Pass>> {
-        match (self.options.precision, file) {
+        match (self.target.options.precision, file) {
             (None, _) => Ok(None),
             (Some(wanted), file) if wanted == file => Ok(None),
             (Some(Precision::Int8), Precision::Fp32) => Ok(Some(Pass::Int8)),
@@ -268,7 +268,7 @@ impl Job<'_> {
                 "option precision is '{}', but {} computes in {}, and no pass makes one of the other; \
                  leave the option out, or take another file",
                 wanted.name(),
-                self.files.graph().display(),
+                self.target.files.graph().display(),
                 file.name()
             ))),
         }
@@ -276,9 +276,15 @@ impl Job<'_> {
 
     /// The file's own graph, without passes, for the reasons given.
     fn as_it_is(&self, precision: Option<Precision>, passes: Vec<PassReport>) -> Result<Loaded> {
-        self.stop.check()?;
-        let session = Session::open(Graph::File(self.files.graph()), &self.settings)?;
-        let seen = || match (is_quantised(self.files.graph()), session.gives_half()) {
+        self.target.stop.check()?;
+        let session = Session::open(
+            Graph::File(self.target.files.graph()),
+            &self.target.settings,
+        )?;
+        let seen = || match (
+            is_quantised(self.target.files.graph()),
+            session.gives_half(),
+        ) {
             (true, _) => Precision::Int8,
             (false, true) => Precision::Fp16,
             (false, false) => Precision::Fp32,
@@ -295,7 +301,7 @@ impl Job<'_> {
             return Err(Error::invalid(format!(
                 "option precision is '{}', which cannot be made of {}: {reason}",
                 making.name(),
-                self.files.graph().display()
+                self.target.files.graph().display()
             )));
         }
         Ok(Loaded {
@@ -303,23 +309,24 @@ impl Job<'_> {
             precision,
             passes: complete(passes),
             graph_cache: self
+                .target
                 .options
                 .graph_cache
                 .as_ref()
                 .map(|_| "not used: no pass is on".into()),
-            device: self.settings.device,
+            device: self.target.settings.device,
             device_reason: None,
             native: Err(String::new()),
         })
     }
 
     fn key(&self, asked: &[Pass]) -> std::result::Result<graph_cache::Key, String> {
-        let files = self.files.hashes();
+        let files = self.target.files.hashes();
         Ok(graph_cache::Key {
             version: crate::VERSION.to_owned(),
             files: files.map_err(|e| e.message().to_owned())?,
             passes: asked.to_vec(),
-            pooling: self.settings.pooling.name().to_owned(),
+            pooling: self.target.settings.pooling.name().to_owned(),
             runtime: runtime::get().map_err(|e| e.to_string())?.version.clone(),
             cpu: graph_cache::cpu(),
         })
@@ -336,7 +343,7 @@ impl Job<'_> {
             model: entry.model,
             folder: source.folder.clone(),
         };
-        let session = Session::open(Graph::Prepared(&kept), &self.settings);
+        let session = Session::open(Graph::Prepared(&kept), &self.target.settings);
         Ok(Built {
             session: session.map_err(|e| format!("what was kept cannot be loaded: {e}"))?,
             graph: kept,

@@ -1,7 +1,7 @@
 //! From a model's files to the session that runs: on which device, which graph passes are used, whether
 //! they did no harm, and what is loaded where they cannot be used.
 //!
-//! [`job`] is one load on one device, [`on_gpu`] what must hold before a GPU is believed, [`native`]
+//! [`target`] is what is wanted, [`job`] one load on one device, [`on_gpu`] what must hold before a GPU is believed, [`native`]
 //! is our own encoder, [`make`] applies passes and checks them, [`reports`] says what became of them. A graph from the folder of kept ones was
 //! checked when it was made.
 
@@ -10,9 +10,11 @@ pub mod make;
 pub mod native;
 pub mod on_gpu;
 pub mod reports;
+pub mod target;
 
 use crate::engine::graph;
 use crate::engine::inference::prepare::job::{Job, Loaded};
+use crate::engine::inference::prepare::target::Target;
 use crate::engine::inference::runtime;
 use crate::engine::inference::session::Settings;
 use crate::engine::models::config::ModelConfig;
@@ -44,18 +46,20 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     fn job(&self, device: Device, unpacked: Option<String>) -> Job<'a> {
         Job {
-            files: self.files,
-            options: self.options,
-            settings: Settings {
-                threads: self.threads,
-                dims: self.config.dims,
-                pooling: self.config.pooling,
-                device,
-                gpu: self.options.gpu.clone(),
+            target: Target {
+                files: self.files,
+                options: self.options,
+                settings: Settings {
+                    threads: self.threads,
+                    dims: self.config.dims,
+                    pooling: self.config.pooling,
+                    device,
+                    gpu: self.options.gpu.clone(),
+                },
+                probe: self.probe.iter().map(Vec::as_slice).collect(),
+                stop: self.stop,
             },
-            probe: self.probe.iter().map(Vec::as_slice).collect(),
             apply: graph::apply,
-            stop: self.stop,
             unpacked,
         }
     }

@@ -4,13 +4,14 @@
 use crate::engine::encoder::cpu::Cpu;
 use crate::engine::encoder::encoder::Encoder;
 use crate::engine::encoder::format::Format;
+use crate::engine::encoder::network::Network;
 use crate::engine::encoder::packed_file::{self, Fingerprints, Header};
 use crate::engine::encoder::shape::Shape;
 use crate::engine::encoder::store::Store;
 use crate::engine::encoder::weights;
 use crate::engine::graph::bert::{self, GraphWeights};
 use crate::engine::graph::bound::Bound;
-use crate::engine::inference::prepare::job::Job;
+use crate::engine::inference::prepare::target::Target;
 use crate::engine::inference::runner::{SharedVector, Vectors};
 use crate::engine::inference::session::{Graph, Session};
 use crate::engine::models::options::EncoderChoice;
@@ -51,9 +52,9 @@ impl Plan {
     ///
     /// # Errors
     /// Why they do not.
-    pub fn of(job: &Job<'_>) -> Result<Self, String> {
-        let options = job.options;
-        if job.settings.device.is_gpu() {
+    pub fn of(target: &Target<'_>) -> Result<Self, String> {
+        let options = target.options;
+        if target.settings.device.is_gpu() {
             return Err("it runs on CPUs".into());
         }
         match (options.encoder, &options.passes) {
@@ -87,12 +88,12 @@ impl Plan {
 
     /// Packed files for this model, with who may have made them: the folder that was named, and the
     /// model's own.
-    fn places(&self, job: &Job<'_>) -> Vec<PathBuf> {
-        let own = job.files.folder();
-        let named = job.options.graph_cache.as_deref();
+    fn places(&self, target: &Target<'_>) -> Vec<PathBuf> {
+        let own = target.files.folder();
+        let named = target.options.graph_cache.as_deref();
         let folders = named.into_iter().chain([own]);
         let place = |folder: &Path| {
-            let stem = stem(folder, job);
+            let stem = stem(folder, target);
             packed_file::place(folder, &stem, self.format, self.cpu.most())
         };
         let mut places: Vec<PathBuf> = folders.map(place).collect();
@@ -104,10 +105,14 @@ impl Plan {
     ///
     /// # Errors
     /// Why none can be used, `none was kept` where there is none.
-    pub fn from_packed(&self, job: &Job<'_>, source: &OnnxGraph) -> Result<NativeSession, String> {
+    pub fn from_packed(
+        &self,
+        target: &Target<'_>,
+        source: &OnnxGraph,
+    ) -> Result<NativeSession, String> {
         let mut reason = NONE.to_owned();
-        for place in self.places(job) {
-            match self.read(job, source, &place) {
+        for place in self.places(target) {
+            match self.read(target, source, &place) {
                 Ok(found) => return Ok(found),
                 Err(wrong) if wrong == NONE => {}
                 Err(wrong) => reason = format!("{}: {wrong}", place.display()),
@@ -118,7 +123,7 @@ impl Plan {
 
     fn read(
         &self,
-        job: &Job<'_>,
+        target: &Target<'_>,
         source: &OnnxGraph,
         place: &Path,
     ) -> Result<NativeSession, String> {
@@ -131,23 +136,23 @@ impl Plan {
         if header.format != self.format || header.most != self.cpu.most() {
             return Err("it was packed for other kernels".into());
         }
-        if header.identity.is_none() || header.identity != job.files.identity() {
-            let hashes = job
+        if header.identity.is_none() || header.identity != target.files.identity() {
+            let hashes = target
                 .files
-                .hash(job.stop)
+                .hash(target.stop)
                 .map_err(|e| e.message().to_owned())?;
             if hashes.with(&header.fingerprint.rest) != header.fingerprint.kinds.0 {
                 return Err("it was packed from another model".into());
             }
         }
-        if header.shape.hidden != job.settings.dims {
+        if header.shape.hidden != target.settings.dims {
             return Err("it is of another size than config.json says".into());
         }
         let store = packed_file::store(file, &header)?;
-        let mut made = self.session(job, source, header.shape, store)?;
+        let mut made = self.session(target, source, header.shape, store)?;
         let probe = made
             .session
-            .probe(&job.probe)
+            .probe(&target.probe)
             .map_err(|e| e.message().to_owned())?;
         let same = |(a, b): (&Vec<f32>, &SharedVector)| Bound::SAME.near(a, b).is_ok();
         if probe.len() != header.probe.len() || !header.probe.iter().zip(&probe).all(same) {
@@ -163,28 +168,28 @@ impl Plan {
     /// Why it cannot be had.
     pub fn from_graph(
         &self,
-        job: &Job<'_>,
+        target: &Target<'_>,
         source: &OnnxGraph,
         hidden: &str,
     ) -> Result<NativeSession, String> {
         let bert = bert::recognise(&source.model, hidden)?;
         let shape = bert.shape.clone();
-        if shape.hidden != job.settings.dims {
+        if shape.hidden != target.settings.dims {
             return Err(format!(
                 "its states have {} numbers, config.json says {}",
-                shape.hidden, job.settings.dims
+                shape.hidden, target.settings.dims
             ));
         }
         let weights = GraphWeights { source, bert };
         let pack = || -> Result<NativeSession, String> {
             let most = self.cpu.most();
-            let store = weights::pack(&shape, self.format, most, &weights, job.settings.threads);
+            let store = weights::pack(&shape, self.format, most, &weights, target.settings.threads);
             let store = store.map_err(|e| e.message().to_owned())?;
-            self.session(job, source, shape.clone(), Store::Own(store))
+            self.session(target, source, shape.clone(), Store::Own(store))
         };
         let probe = || -> Result<Vectors, String> {
-            let session = Session::open(Graph::Probed(source), &job.settings);
-            let vectors = session.and_then(|mut session| session.probe(&job.probe));
+            let session = Session::open(Graph::Probed(source), &target.settings);
+            let vectors = session.and_then(|mut session| session.probe(&target.probe));
             vectors.map_err(|e| format!("the self-check failed: {e}"))
         };
         let (reference, made) = std::thread::scope(|scope| {
@@ -197,7 +202,7 @@ impl Plan {
             reference.unwrap_or_else(|_| Err("a panic in the self-check".to_owned()))?;
         let vectors = made
             .session
-            .probe(&job.probe)
+            .probe(&target.probe)
             .map_err(|e| e.message().to_owned())?;
         let bound = Bound::of_encoder(self.precision());
         for (graph, own) in reference.iter().zip(&vectors) {
@@ -205,9 +210,9 @@ impl Plan {
                 .near(graph, own)
                 .map_err(|found| format!("its vectors are not the graph's: {found}"))?;
         }
-        if let Some(folder) = &job.options.graph_cache {
+        if let Some(folder) = &target.options.graph_cache {
             let place =
-                packed_file::place(folder, &stem(folder, job), self.format, self.cpu.most());
+                packed_file::place(folder, &stem(folder, target), self.format, self.cpu.most());
             made.native.keep = Some((place, vectors.iter().map(|v| v.to_vec()).collect()));
         }
         Ok(made)
@@ -215,14 +220,15 @@ impl Plan {
 
     fn session(
         &self,
-        job: &Job<'_>,
+        target: &Target<'_>,
         source: &OnnxGraph,
         shape: Shape,
         store: Store,
     ) -> Result<NativeSession, String> {
-        let encoder = Encoder::new(shape, self.format, job.settings.pooling, self.cpu, store);
+        let network = Network::new(shape, self.format, target.settings.pooling, store);
+        let encoder = network.and_then(|network| Encoder::new(network, self.cpu));
         let encoder = Arc::new(encoder.map_err(|e| e.message().to_owned())?);
-        let session = Session::open(Graph::Encoder(source, &encoder), &job.settings);
+        let session = Session::open(Graph::Encoder(source, &encoder), &target.settings);
         Ok(NativeSession {
             session: session.map_err(|e| format!("ONNX Runtime refused the encoder: {e}"))?,
             precision: self.precision(),
@@ -244,14 +250,14 @@ impl Native {
     pub fn keep(&mut self, identity: Option<String>, fingerprint: Fingerprints) -> Option<String> {
         let (place, probe) = self.keep.take()?;
         let header = Header {
-            shape: self.encoder.shape.clone(),
-            format: self.encoder.format,
+            shape: self.encoder.network.shape.clone(),
+            format: self.encoder.network.format,
             most: self.encoder.cpu.most(),
             identity,
             fingerprint,
             probe,
         };
-        let written = packed_file::write(&place, &header, self.encoder.store());
+        let written = packed_file::write(&place, &header, self.encoder.network.store());
         Some(match (written, &self.before) {
             (Ok(()), None) => "written".to_owned(),
             (Ok(()), Some(before)) => format!("written anew: {before}"),
@@ -271,7 +277,7 @@ impl Native {
 
     /// Which kernels run, and where the weights are.
     pub fn describe(&self) -> (&'static str, &'static str) {
-        let mapped = self.encoder.store().is_mapped();
+        let mapped = self.encoder.network.store().is_mapped();
         let weights = match (mapped, &self.remembered) {
             (true, _) => "a mapped file",
             (false, Some(_)) => "a copy of a packed file",
@@ -282,12 +288,12 @@ impl Native {
 }
 
 /// In a model's own folder its name says nothing; elsewhere it tells models apart.
-fn stem(folder: &Path, job: &Job<'_>) -> String {
+fn stem(folder: &Path, target: &Target<'_>) -> String {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    if real(folder) == real(job.files.folder()) {
+    if real(folder) == real(target.files.folder()) {
         return "encoder".to_owned();
     }
-    let graph = real(job.files.graph());
+    let graph = real(target.files.graph());
     let hash = xxhash_rust::xxh3::xxh3_64(graph.as_os_str().as_encoded_bytes());
     format!("encoder-{hash:016x}")
 }

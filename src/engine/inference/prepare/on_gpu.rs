@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 
 /// As [`Job::run`], and sees to it that the GPU really is used, works, and gives the CPU's vectors.
 pub fn load(job: &Job<'_>) -> Result<Loaded> {
-    let Settings { device, gpu, .. } = &job.settings;
+    let Settings { device, gpu, .. } = &job.target.settings;
     let for_cpus = |precision| {
-        let auto = job.options.device == Device::Auto;
+        let auto = job.target.options.device == Device::Auto;
         let int8 = auto && precision == Precision::Int8;
         let message = "int8 is made for CPUs";
         if int8 {
@@ -22,7 +22,7 @@ pub fn load(job: &Job<'_>) -> Result<Loaded> {
             Ok(())
         }
     };
-    job.options.precision.map_or(Ok(()), for_cpus)?;
+    job.target.options.precision.map_or(Ok(()), for_cpus)?;
     providers::check(*device, gpu)?;
     let mut loaded = job.run()?;
     for_cpus(loaded.precision)?;
@@ -37,12 +37,13 @@ pub fn load(job: &Job<'_>) -> Result<Loaded> {
             "{provider} runs no node of this graph"
         )));
     }
-    let vectors = loaded.session.probe(&job.probe)?;
+    let vectors = loaded.session.probe(&job.target.probe)?;
     let cpu = Settings {
         device: Device::Cpu,
-        ..job.settings.clone()
+        ..job.target.settings.clone()
     };
-    let reference = Session::open(Graph::File(job.files.graph()), &cpu)?.probe(&job.probe)?;
+    let reference =
+        Session::open(Graph::File(job.target.files.graph()), &cpu)?.probe(&job.target.probe)?;
     let rounds = gpu.tf32 || matches!(device, Device::TensorRt(_));
     let bound = Bound::of_device(loaded.precision, rounds);
     for (ours, theirs) in reference.iter().zip(&vectors) {

@@ -5,6 +5,7 @@ use crate::engine::graph::bound::Bound;
 use crate::engine::graph::{Facts, edit};
 use crate::engine::inference::prepare::make::Apply;
 use crate::engine::inference::runner::Vectors;
+use crate::engine::models::options::EncoderChoice;
 use crate::engine::models::pass::Pass;
 use crate::engine::models::pooling::Pooling;
 use crate::engine::models::precision::Precision;
@@ -27,19 +28,27 @@ fn job_with(
     run: fn(&Job<'_>) -> Result<Loaded>,
 ) -> Result<Loaded> {
     let (a, b) = ([2, 60, 70, 3], [2, 80, 90, 100, 110, 120, 3]);
+    // The passes of the graph are what is looked at here.
+    let options = &Options {
+        encoder: EncoderChoice::Graph,
+        ..options.clone()
+    };
     let job = Job {
-        files: &tiny(),
-        options,
-        settings: Settings {
-            threads: 1,
-            dims: 32,
-            pooling: Pooling::Cls,
-            device,
-            gpu: Default::default(),
+        target: Target {
+            files: &tiny(),
+            options,
+            settings: Settings {
+                threads: 1,
+                dims: 32,
+                pooling: Pooling::Cls,
+                device,
+                gpu: Default::default(),
+            },
+            probe: vec![&a, &b],
+            stop: &crate::engine::stop::NeverStop,
         },
-        probe: vec![&a, &b],
         apply,
-        stop: &crate::engine::stop::NeverStop,
+        unpacked: None,
     };
     run(&job)
 }
