@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -133,6 +134,37 @@ def test_batches_of_any_size(db, name, count):
     unload(db, name)
 
 
+def changed_graph(folder, change):
+    """A copy of the tiny model whose graph's bytes were changed."""
+    shutil.copytree(FIXTURES / TINY, folder)
+    graph = folder / "onnx/model.onnx"
+    content = graph.read_bytes()
+    assert change(content) != content
+    graph.write_bytes(change(content))
+    return folder
+
+
+@pytest.mark.parametrize("change, why", [
+    (lambda graph: graph.replace(b"\x22\x03Erf", b"\x22\x04Tanh", 1), None),
+    (lambda graph: graph.replace(b"\x22\x04Sqrt", b"\x22\x04Relu", 1), "no layer norm"),
+    (lambda graph: graph.replace(struct.pack("<f", 2.828427), struct.pack("<f", 2.0), 1), "another scale"),
+    (lambda graph: graph.replace(struct.pack("<f", 1e-12), struct.pack("<f", 1e-5), 1), "norms of different epsilons"),
+], ids=["not ONNX", "no norm", "scale", "epsilon"])
+def test_what_is_almost_bert_runs_as_its_graph(db, name, tmp_path, change, why):
+    folder = changed_graph(tmp_path / "model", change)
+    if why is None:
+        # The length of the node no longer fits: no graph at all.
+        assert "cannot be loaded" in str(failure(db, "SELECT bge_load(?, ?)", name, str(folder)))
+        return
+    load(db, name, str(folder))
+    kind = encoder(db, name)
+    assert kind["kind"] == "graph" and why in kind["reason"], kind
+    own = embed(db, TEXTS[1], name)
+    load(db, name, str(folder), passes="none")
+    assert distance(embed(db, TEXTS[1], name), floats(own)) <= 1e-5
+    unload(db, name)
+
+
 def packed(folder):
     return [path for path in sorted(os.listdir(folder)) if path.endswith(".bge-packed")]
 
@@ -141,7 +173,7 @@ def test_packed_weights_are_kept_and_mapped(db, name, tmp_path):
     cache = tmp_path / "kept"
     states, vectors = [], []
     for _ in range(2):
-        load(db, name, FOLDER, graph_cache=str(cache), cache_mb=0)
+        load(db, name, f"{FIXTURES}/{TINY}", graph_cache=str(cache), cache_mb=0)
         states.append((loaded(db)[name]["graph_cache"], encoder(db, name)["weights"]))
         vectors.append(embed(db, TEXTS[1], name))
     assert states == [("written", "packed when the model was loaded"), ("hit", "a mapped file")]
@@ -290,18 +322,19 @@ def test_many_pack_into_one_folder_at_once(tmp_path):
 
 def test_an_index_of_the_graph_s_int8_says_so(db, name):
     """Its vectors are others than the native encoder's: it goes on with the graph, or is made anew."""
+    index = name.replace("-", "_")
     load(db, name, f"{FIXTURES}/{TINY}", precision="int8", encoder="graph")
-    db.execute(f"CREATE TABLE docs_{name}(id INTEGER PRIMARY KEY, body TEXT)")
-    db.execute(f"INSERT INTO docs_{name}(body) VALUES ('one'), ('two')")
-    db.execute(f"CREATE VIRTUAL TABLE index_{name} USING bge(body, content='docs_{name}', model='{name}')")
-    db.execute(f"SELECT bge_sync('index_{name}')")
-    search = f"SELECT rowid FROM index_{name} WHERE index_{name} MATCH 'one' AND k = 1"
+    db.execute(f"CREATE TABLE docs_{index}(id INTEGER PRIMARY KEY, body TEXT)")
+    db.execute(f"INSERT INTO docs_{index}(body) VALUES ('one'), ('two')")
+    db.execute(f"CREATE VIRTUAL TABLE index_{index} USING bge(body, content='docs_{index}', model='{name}')")
+    db.execute(f"SELECT bge_sync('index_{index}')")
+    search = f"SELECT rowid FROM index_{index} WHERE index_{index} MATCH 'one' AND k = 1"
     [found] = db.execute(search)
     load(db, name, f"{FIXTURES}/{TINY}", precision="int8")
     message = str(failure(db, search))
     assert "in the graph's int8" in message and '"encoder": "graph"' in message and "rebuild" in message
     load(db, name, f"{FIXTURES}/{TINY}", precision="int8", encoder="graph")
     assert list(db.execute(search)) == [found]
-    db.execute(f"DROP TABLE index_{name}")
-    db.execute(f"DROP TABLE docs_{name}")
+    db.execute(f"DROP TABLE index_{index}")
+    db.execute(f"DROP TABLE docs_{index}")
     unload(db, name)

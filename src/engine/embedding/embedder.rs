@@ -8,7 +8,7 @@ use crate::engine::encoder::packed_file::Fingerprints;
 use crate::engine::inference::assignment::Nodes;
 use crate::engine::inference::prepare::Wanted;
 use crate::engine::inference::runner::SharedVector;
-use crate::engine::inference::runtime::SettingUp;
+use crate::engine::inference::runtime::{self, SettingUp};
 use crate::engine::inference::session::Session;
 use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::Device;
@@ -123,7 +123,13 @@ impl Embedder {
         stop: &(dyn Stop + Sync),
     ) -> Result<Self> {
         let config = configure(location, options)?;
-        let tokenizer = Tokenizer::load(files, &config)?;
+        let tokenizer = std::thread::scope(|scope| {
+            // The runtime takes as long to start as the tokenizer to read; whoever needs it says what is wrong.
+            let starting = std::thread::Builder::new().spawn_scoped(scope, runtime::get);
+            let tokenizer = Tokenizer::load(files, &config);
+            drop(starting);
+            tokenizer
+        })?;
         stop.check()?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = options.threads.unwrap_or_else(cores);

@@ -57,9 +57,12 @@ pub fn recognise<'g>(model: &'g Model, hidden: &str) -> Result<Bert<'g>, String>
     let mut layers = Vec::new();
     let hidden = model.body().output.iter().find(|o| o.name() == hidden);
     let mut value = hidden.map_or("", |o| index.alias(o.name()));
-    let mut heads = None;
+    let (mut heads, mut epsilon) = (None, None);
     loop {
         let norm = norm(&index, value).ok_or_else(|| walk.at(layers.len(), "no layer norm"))?;
+        if *epsilon.get_or_insert(norm.epsilon) != norm.epsilon {
+            return Err(walk.at(layers.len(), "norms of different epsilons"));
+        }
         if let Some(front) = walk.embeddings(norm.input) {
             let heads = heads.ok_or("it has no layers")?;
             layers.reverse();

@@ -59,11 +59,18 @@ impl<'g> Index<'g> {
         maker.is(op).then_some(maker)
     }
 
-    /// A value, or the one that an Identity hands on as it.
+    /// A value, or the one that an Identity hands on as it; so does a Cast to single precision in a graph
+    /// that computes in nothing else.
     pub fn alias(&self, value: &'g str) -> &'g str {
-        match self.made_by(value, "Identity") {
-            Some(identity) => identity.arg(0),
-            None => value,
+        let Some(node) = self.maker(value).map(|i| self.node(i)) else {
+            return value;
+        };
+        let to_single = node.int("to") == Some(data_type::FLOAT.into());
+        let hands_on = node.is("Identity") || node.is("Cast") && to_single;
+        if hands_on && self.constant(node.arg(0)).is_none() {
+            node.arg(0)
+        } else {
+            value
         }
     }
 

@@ -15,6 +15,7 @@ pub mod target;
 use crate::engine::graph;
 use crate::engine::inference::prepare::job::{Job, Loaded};
 use crate::engine::inference::prepare::target::Target;
+use crate::engine::inference::providers;
 use crate::engine::inference::runtime;
 use crate::engine::inference::session::Settings;
 use crate::engine::models::config::ModelConfig;
@@ -71,15 +72,23 @@ impl<'a> Wanted<'a> {
 /// # Errors
 /// No runtime.
 pub fn packed(wanted: &Wanted<'_>) -> Result<std::result::Result<Loaded, Option<String>>> {
-    let on_cpu = match wanted.options.device {
-        Device::Cpu => true,
-        Device::Auto => Device::tried_first().is_none(),
-        _ => false,
+    let no_gpu = match wanted.options.device {
+        Device::Cpu => None,
+        Device::Auto => match Device::tried_first() {
+            None => None,
+            // A runtime without the GPU's provider says so at once.
+            Some(gpu) => match providers::check(gpu, &wanted.options.gpu) {
+                Ok(()) => return Ok(Err(None)),
+                Err(e) => Some(e.message().to_owned()),
+            },
+        },
+        _ => return Ok(Err(None)),
     };
-    if !on_cpu {
-        return Ok(Err(None));
+    let mut found = wanted.job(Device::Cpu, None).packed()?;
+    if let Ok(loaded) = &mut found {
+        loaded.device_reason = no_gpu;
     }
-    wanted.job(Device::Cpu, None).packed()
+    Ok(found)
 }
 
 /// Loads the graph of a model folder, or our own encoder for it. `unpacked` is what [`packed`] found wrong.
