@@ -127,6 +127,7 @@ test-rust: build model
 
 test-hosts: build model .venv/.ready target/oldest-host/release/oldest-host
 	@scripts/setup.sh sqlite3 libsqlite3 strace binutils cc maven
+	@scripts/setup.sh qemu || true
 	@echo "running the tests in SQLite hosts"
 	@BGE_TEST_OLDEST_HOST=$(CURDIR)/target/oldest-host/release/oldest-host \
 		$(PYTHON) -m pytest -q tests/setup tests/hosts

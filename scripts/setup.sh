@@ -4,7 +4,7 @@
 #   scripts/setup.sh NEED...
 #
 # NEED is one or more of: cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip
-# chromium node go jdk rust.
+# chromium qemu node go jdk rust.
 # Each need is checked by trying it, never by asking the package manager what it believes to
 # have installed: a compiler from elsewhere counts too. Says nothing when nothing is missing.
 # What is missing is installed with apt-get when we are root; anybody else gets the command to
@@ -14,7 +14,7 @@
 # Exit codes: 0 everything is there, 1 something is missing, 2 asked for in a wrong way.
 set -u
 
-NEEDS="cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip chromium node go jdk rust"
+NEEDS="cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip chromium qemu node go jdk rust"
 RUST_WANTED=1.92   # the oldest that the `ort` crate builds with
 NODE_WANTED=18.17  # of packages/node
 GO_WANTED=1.23     # of examples/go
@@ -73,6 +73,8 @@ has_strace()   { have strace; }
 has_binutils() { have nm && have readelf; }
 has_unzip()    { have unzip; }
 has_chromium() { have chromium; }
+# Debian 13 and later have dropped the suffix together with the static build.
+has_qemu()     { have qemu-x86_64-static || have qemu-x86_64; }
 has_loading_python() { "$(dirname "${BASH_SOURCE[0]}")/loading_python.sh" >/dev/null; }
 
 has_node()     { have npm && have node && at_least "$(node -p process.versions.node 2>/dev/null)" $NODE_WANTED; }
@@ -103,6 +105,7 @@ packages_for() {
         node)     echo nodejs npm ;;
         go)       echo golang-go ;;
         jdk)      echo default-jdk-headless ;;
+        qemu)     echo qemu-user-static ;;
         *)        echo "$1" ;;
     esac
 }

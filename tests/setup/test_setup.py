@@ -13,10 +13,11 @@ BASH = shutil.which("bash")
 SETUP = SCRIPTS / "setup.sh"
 TOOLS = {"cc": ["cc"], "sqlite3": ["sqlite3"], "maven": ["mvn", "java"], "strace": ["strace"],
          "binutils": ["nm", "readelf"], "unzip": ["unzip"], "node": ["npm", "node"], "go": ["go"],
-         "jdk": ["java", "javac"]}
+         "jdk": ["java", "javac"], "qemu": ["qemu-x86_64-static"]}
 PACKAGES = {"cc": "gcc libc6-dev", "sqlite3": "sqlite3", "libsqlite3": "libsqlite3-dev", "python3": "python3", "venv": "python3-venv",
             "maven": "maven default-jre-headless", "strace": "strace", "binutils": "binutils", "unzip": "unzip",
-            "node": "nodejs npm", "go": "golang-go", "jdk": "default-jdk-headless"}
+            "node": "nodejs npm", "go": "golang-go", "jdk": "default-jdk-headless",
+            "qemu": "qemu-user-static"}
 
 
 class Machine:
@@ -173,7 +174,7 @@ def test_a_machine_without_apt_get(machine):
 def test_an_unknown_need_and_none_at_all_list_the_known(machine, needs):
     machine.user(0)
     done = machine.setup(*needs)
-    known = "cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip chromium node go jdk rust"
+    known = "cc libclang sqlite3 libsqlite3 python3 venv loading_python maven strace binutils unzip chromium qemu node go jdk rust"
     assert done.returncode == 2 and known in done.stderr
     assert machine.apt() == []
 
