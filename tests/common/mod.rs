@@ -46,14 +46,14 @@ pub fn tiny(name: &str, options: &Options) -> Embedder {
 
 /// The real model, which `make model` puts into dist/.
 pub fn real(options: &Options) -> Embedder {
+    let loaded = Embedder::load("bge-small-en-v1.5", &real_location(), options, &NeverStop);
+    loaded.expect("run `make model` first")
+}
+
+/// Where it is.
+pub fn real_location() -> ModelLocation {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/models/bge-small-en-v1.5");
-    Embedder::load(
-        "bge-small-en-v1.5",
-        &ModelLocation::folder(&folder),
-        options,
-        &NeverStop,
-    )
-    .expect("run `make model` first")
+    ModelLocation::folder(&folder)
 }
 
 /// A folder for one test, with a model's files and a graph of our own in it.

@@ -19,7 +19,7 @@ def refusal(db, name, **options):
 
 
 def test_the_cpu_runs_all_nodes_and_has_no_reason(db, name):
-    load(db, name, device="cpu")
+    load(db, name, device="cpu", encoder="graph")
     device = loaded(db)[name]["device"]
     assert (device["asked"], device["got"], device["reason"]) == ("cpu", "cpu", None)
     assert list(device["nodes"]) == ["CPUExecutionProvider"] and device["nodes"]["CPUExecutionProvider"] > 20

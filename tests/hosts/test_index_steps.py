@@ -12,7 +12,7 @@ import pytest
 from support import value
 
 WORDS = ("the device can be reset by holding its small button for some ten seconds while the cable is in " * 30).split()
-ROWS = 24
+ROWS = 80
 
 
 def long_text(n, words=400):

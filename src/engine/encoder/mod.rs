@@ -32,6 +32,8 @@ pub mod team;
 pub mod weights;
 
 #[cfg(all(test, target_arch = "x86_64"))]
+mod measure;
+#[cfg(all(test, target_arch = "x86_64"))]
 mod oracle;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
