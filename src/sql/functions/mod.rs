@@ -2,12 +2,14 @@
 //!
 //! - [`vectors`]: maths on vector blobs.
 //! - [`embed`]: text -> vectors and tokens.
+//! - [`rerank`]: pairs of texts -> scores.
 //! - [`models`]: what can be used and what is in use.
 //! - [`index`]: syncing a semantic index, and how it stands.
 
 mod embed;
 mod index;
 mod models;
+mod rerank;
 mod vectors;
 
 use super::ffi::Function;
@@ -21,6 +23,7 @@ pub fn all() -> impl Iterator<Item = Function> {
         models::FUNCTIONS,
         index::FUNCTIONS,
         embed::FUNCTIONS,
+        rerank::FUNCTIONS,
         vectors::FUNCTIONS,
     ];
     groups.into_iter().flatten().copied()

@@ -26,6 +26,7 @@ impl TableFunction for Models {
         "precision TEXT",
         "revision TEXT",
         "bytes INTEGER",
+        "kind TEXT",
     ];
     const ARGUMENTS: &'static [&'static str] = &[];
     const REQUIRED: usize = 0;
@@ -64,7 +65,8 @@ impl Cursor for ModelRows {
             6 => text(row.device.clone()),
             7 => text(row.precision.map(str::to_owned)),
             8 => text(row.revision.clone()),
-            _ => number(row.bytes),
+            9 => number(row.bytes),
+            _ => text(row.kind.map(|kind| kind.name().to_owned())),
         })
     }
 }
