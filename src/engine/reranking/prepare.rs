@@ -8,6 +8,7 @@
 
 use crate::engine::graph::int8::Range;
 use crate::engine::graph::{self, Facts, edit};
+use crate::engine::inference::prepare::make::Apply;
 use crate::engine::inference::providers;
 use crate::engine::inference::runtime;
 use crate::engine::inference::scorer::{LOGITS, Scorer};
@@ -65,6 +66,7 @@ pub fn load(
             gpu: options.gpu.clone(),
         },
         probe: probe.iter().collect(),
+        apply: graph::apply,
         stop,
     };
     let reason = match options.device {
@@ -97,6 +99,8 @@ struct Job<'a> {
     options: &'a Options,
     settings: Settings,
     probe: Vec<&'a Pair>,
+    /// Applies one pass; a parameter, so that tests can have wrong ones.
+    apply: Apply,
     stop: &'a dyn Stop,
 }
 
@@ -139,7 +143,7 @@ impl Job<'_> {
         };
         self.stop.check()?;
         let tolerance = Tolerance::of_pass(making);
-        let made = graph::apply(making, fused, &facts).and_then(|mut made| {
+        let made = (self.apply)(making, fused, &facts).and_then(|mut made| {
             edit::prune(&mut made.model);
             self.open(&made, &source, tolerance)
         });
@@ -201,7 +205,7 @@ impl Job<'_> {
         if wanted.is_some_and(|passes| !passes.contains(&Pass::Attention)) {
             return Err("not asked for".to_owned());
         }
-        let mut fused = graph::apply(Pass::Attention, source, facts)?;
+        let mut fused = (self.apply)(Pass::Attention, source, facts)?;
         edit::prune(&mut fused.model);
         // The loose bounds of a precision must not hide that it does harm.
         if self.options.precision.is_some() {
@@ -340,3 +344,6 @@ impl Tolerance {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;
