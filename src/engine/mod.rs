@@ -30,6 +30,7 @@ pub(crate) mod text;
 
 pub use embedding::bulk::{Bulk, Embedded, NextRow, Row};
 pub use embedding::embedder::{Embedder, Role, Running, SharedEmbedder};
+pub use embedding::highlight::best_run;
 pub use embedding::vector_cache::{Counters, VectorCache};
 pub use inference::runner::SharedVector;
 pub use loaded::inventory::{ListedModel, models};

@@ -83,14 +83,14 @@ mod tests {
             })
         };
         is_inside.recv().unwrap();
-        let stopped = StopFlag::default();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| turns.take(&stopped, |n| Ok(*n)));
-            std::thread::sleep(POLL);
-            stopped.set();
-            let error = waiting.join().unwrap().unwrap_err();
-            assert_eq!(error.kind(), Kind::Interrupted);
-        });
+        let stopped = Arc::new(StopFlag::default());
+        let (waited, outcome) = channel();
+        let (other, flag) = (Arc::clone(&turns), Arc::clone(&stopped));
+        std::thread::spawn(move || waited.send(other.take(&*flag, |n| Ok(*n))));
+        std::thread::sleep(POLL);
+        stopped.set();
+        let error = outcome.recv_timeout(100 * POLL).expect("it goes");
+        assert_eq!(error.unwrap_err().kind(), Kind::Interrupted);
         leave.send(()).unwrap();
         assert_eq!(first.join().unwrap(), Ok(1));
         assert_eq!(turns.take(&NeverStop, |n| Ok(*n)), Ok(1));
