@@ -214,6 +214,8 @@ def test_a_pair_that_would_be_cut_is_named_by_its_index(db, name):
     ({"query_instruction": "q"}, "option query_instruction is for embedding models"),
     ({"cache_mb": 1}, "option cache_mb is for embedding models"),
     ({"graph_cache": "/tmp/x"}, "option graph_cache is for embedding models"),
+    ({"encoder": "native"}, "encoder 'native' and precision 'bf16' are for embedding models"),
+    ({"precision": "bf16"}, "encoder 'native' and precision 'bf16' are for embedding models"),
     ({"max_length": 8}, "expected at least 13"),
     ({"max_length": 600}, "at most 512"),
     ({"nonsense": 1}, "unknown option 'nonsense'"),
@@ -342,7 +344,7 @@ def test_it_can_be_stopped(db, sql, way):
     """Some 10 seconds of work if nobody stops it."""
     rerank(db, "a", "b")
     db.execute("""CREATE TABLE long AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000)
-                  SELECT 'a b c d e f g h ' || replace(hex(zeroblob(120)), '0', 'x ') || i AS body FROM n""")
+                  SELECT 'a b c d e f g h ' || replace(hex(zeroblob(300)), '0', 'x ') || i AS body FROM n""")
     stopped = []
     if way == "interrupt":
         timer = threading.Timer(0.3, lambda: (stopped.append(time.monotonic()), db.interrupt()))

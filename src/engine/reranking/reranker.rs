@@ -10,7 +10,7 @@ use crate::engine::models::device::{self, is_out_of_memory};
 use crate::engine::models::files::ModelFiles;
 use crate::engine::models::find::ModelLocation;
 use crate::engine::models::kind::check_reranker;
-use crate::engine::models::options::{Options, Overflow};
+use crate::engine::models::options::{EncoderChoice, Options, Overflow};
 use crate::engine::models::pass::PassReport;
 use crate::engine::models::precision::Precision;
 use crate::engine::reranking::prepare;
@@ -315,12 +315,19 @@ fn check_options(options: &Options) -> Result<()> {
         ("cache_mb", options.cache_mb.is_some()),
         ("graph_cache", options.graph_cache.is_some()),
     ];
-    match given.iter().find(|(_, given)| *given) {
-        Some((key, _)) => Err(Error::invalid(format!(
+    if let Some((key, _)) = given.iter().find(|(_, given)| *given) {
+        return Err(Error::invalid(format!(
             "option {key} is for embedding models, and this is a reranking model; leave it out"
-        ))),
-        None => Ok(()),
+        )));
     }
+    // Our own encoder gives hidden states to be pooled, and knows no head.
+    if options.encoder == EncoderChoice::Native || options.precision == Some(Precision::Bf16) {
+        return Err(Error::invalid(
+            "encoder 'native' and precision 'bf16' are for embedding models, and this is a reranking model; \
+             leave them out, or take precision 'int8' or 'fp16'",
+        ));
+    }
+    Ok(())
 }
 
 /// What the folder says, changed by the options. A pair has at most [`USUAL_LENGTH`] tokens, unless more are
