@@ -1,12 +1,12 @@
 //! One loaded reranker: tokenizer and scorer behind "query and texts in, scores out".
 
-use crate::engine::embedding::batch::{self, CPU_BATCH_TOKENS};
+use crate::engine::embedding::batch;
 use crate::engine::embedding::embedder::Running;
-use crate::engine::inference::cuda_memory::cuda_memory;
+use crate::engine::embedding::loading::batch_tokens;
 use crate::engine::inference::runtime::SettingUp;
 use crate::engine::inference::scorer::Scorer;
 use crate::engine::models::config::ModelConfig;
-use crate::engine::models::device::{self, is_out_of_memory};
+use crate::engine::models::device::is_out_of_memory;
 use crate::engine::models::files::ModelFiles;
 use crate::engine::models::find::ModelLocation;
 use crate::engine::models::kind::check_reranker;
@@ -112,15 +112,9 @@ impl Reranker {
             .map(|made| made.map(|(pair, _)| pair))
             .collect::<Result<_>>()?;
         let prepared = prepare::load(files, &config, options, threads, &probe, stop)?;
-        let budget = options.batch_tokens.unwrap_or_else(|| {
-            if !prepared.device.is_gpu() {
-                return CPU_BATCH_TOKENS;
-            }
-            let allowed = options.gpu.mem_mb.map(|mb| mb << 20);
-            let there = cuda_memory(prepared.device.number());
-            let memory = [allowed, there].into_iter().flatten().min();
-            device::gpu_batch_tokens(memory, config.dims, config.max_length)
-        });
+        let budget = options
+            .batch_tokens
+            .unwrap_or_else(|| batch_tokens(prepared.device, options, &config));
         Ok(Reranker {
             name: name.to_owned(),
             folder: files.folder().to_path_buf(),
