@@ -1,6 +1,6 @@
-"""Make the tiny reranking models under tests/fixtures/ and their golden scores.
+"""Make the tiny reranking models under tests/fixtures/rerankers/ and their golden scores.
 
-    /tmp/tinyvenv/bin/python scripts/make_tiny_rerankers.py             # write tests/fixtures/ and verify
+    /tmp/tinyvenv/bin/python scripts/make_tiny_rerankers.py             # write that folder and verify
     /tmp/tinyvenv/bin/python scripts/make_tiny_rerankers.py --check     # only compare with what is there
 
 In the environment of make_tiny_models.py, from whose parts and in whose way they are made. What is made:
@@ -34,6 +34,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.utils import logging
 
+FIXTURES = tiny.FIXTURES / "rerankers"
 FOLDERS = ("tiny-reranker", "tiny-reranker-xlmr")
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 PAD = 1
@@ -290,12 +291,12 @@ def main():
     if args.build_only:
         return build(args.build_only)
     if not args.check:
-        build(tiny.FIXTURES)
-    verify(tiny.FIXTURES, FOLDERS[0], "onnx/model.onnx")
-    verify(tiny.FIXTURES, FOLDERS[1], "model.onnx")
+        build(FIXTURES)
+    verify(FIXTURES, FOLDERS[0], "onnx/model.onnx")
+    verify(FIXTURES, FOLDERS[1], "model.onnx")
     with tempfile.TemporaryDirectory() as temp:  # another process, so that set order and the like differ
         subprocess.run([sys.executable, __file__, "--build-only", temp], check=True)
-        return 0 if tiny.compare(tiny.FIXTURES, pathlib.Path(temp), FOLDERS) else 1
+        return 0 if tiny.compare(FIXTURES, pathlib.Path(temp), FOLDERS) else 1
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ use bge::engine::{
     LoadedModel, ModelConfig, ModelFiles, ModelKind, ModelLocation, NeverStop, Options,
     PairEncoder, Reranker, Tokenizer,
 };
-use common::{Scratch, fixtures};
+use common::Scratch;
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One golden row; see tests/fixtures/README.md.
 #[derive(Deserialize)]
@@ -20,6 +20,10 @@ struct Row {
     /// Tokens with the type of the query; none where all have one type.
     query_tokens: Option<usize>,
     score: f64,
+}
+
+fn fixtures() -> PathBuf {
+    common::fixtures().join("rerankers")
 }
 
 const MODELS: [&str; 2] = ["tiny-reranker", "tiny-reranker-xlmr"];
@@ -168,7 +172,7 @@ fn changed(test: &str, config: &str, graph: &Path) -> Scratch {
 #[test]
 fn what_is_no_cross_encoder_with_one_label_is_refused() {
     let own = fixtures().join(MODELS[0]).join("onnx/model.onnx");
-    let headless = fixtures().join("tiny-bert/onnx/model.onnx");
+    let headless = common::fixtures().join("tiny-bert/onnx/model.onnx");
     for (test, config, graph, wanted) in [
         (
             "headless",
@@ -228,17 +232,17 @@ fn options_of_embedding_models_are_refused() {
 #[test]
 fn a_loaded_model_is_of_one_kind() {
     let load = |folder: &str| {
-        let location = ModelLocation::folder(&fixtures().join(folder));
+        let location = ModelLocation::folder(&common::fixtures().join(folder));
         LoadedModel::load(folder, &location, &Options::default(), &NeverStop).unwrap()
     };
-    let (embedder, reranker) = (load("tiny-bert"), load("tiny-reranker"));
+    let (embedder, reranker) = (load("tiny-bert"), load("rerankers/tiny-reranker"));
     assert_eq!(embedder.kind(), ModelKind::Embedding);
     assert_eq!(reranker.kind(), ModelKind::Reranking);
     let said = embedder.clone().reranker().err().unwrap().to_string();
     assert!(said.contains("compare vectors with bge_cosine"), "{said}");
     let said = reranker.clone().embedder().err().unwrap().to_string();
     assert!(
-        said.contains("bge_rerank(query, text, 'tiny-reranker')"),
+        said.contains("bge_rerank(query, text, 'rerankers/tiny-reranker')"),
         "{said}"
     );
     assert!(embedder.embedder().is_ok() && reranker.reranker().is_ok());

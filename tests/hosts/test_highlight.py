@@ -108,7 +108,7 @@ def test_null_in_null_out(db):
     (("a", "b", "<", b">"), "argument 4 is a BLOB"),
     (("a", "b", "<", ">", None), "argument 5 is NULL, expected a model name"),
     (("a", "b", "<", ">", "no-such-model"), "no model 'no-such-model' found"),
-    (("a", "b", "<", ">", "tiny-reranker"), "is a reranking model"),
+    (("a", "b", "<", ">", "bge-reranker-base"), "is a reranking model"),
 ])
 def test_wrong_arguments_are_named(db, arguments, wanted):
     marks = ", ".join("?" * len(arguments))

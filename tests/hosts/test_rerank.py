@@ -3,6 +3,7 @@
 The real rerankers are too large for here: these are tiny ones of both architectures, with random weights."""
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -14,7 +15,13 @@ from support import (FIXTURES, READONLY, TINY, HostError, connect, embed, failur
 
 BERT, XLMR = "tiny-reranker", "tiny-reranker-xlmr"
 RERANKERS = [BERT, XLMR]
+MODELS = FIXTURES / "rerankers"
 QUERY = "how do i reset my device"
+
+
+@pytest.fixture(autouse=True)
+def rerankers_are_found(monkeypatch):
+    monkeypatch.setenv("BGE_MODELS", f"{FIXTURES}{os.pathsep}{MODELS}")
 
 
 def rerank(db, query, text, model=BERT):
@@ -27,7 +34,7 @@ def each(db, query, array, model=BERT):
 
 
 def goldens(model):
-    return golden(FIXTURES / model / "golden.jsonl")
+    return golden(MODELS / model / "golden.jsonl")
 
 
 # --- scores --------------------------------------------------------------------------------------
@@ -78,7 +85,7 @@ def test_null_in_null_out(db, query, text):
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_other_precisions(db, name, precision):
-    load(db, name, BERT, precision=precision)
+    load(db, name, MODELS / BERT, precision=precision)
     assert loaded(db)[name]["precision"] == precision
     most = {"fp16": 0.01, "int8": 1.0}[precision]
     for row in goldens(BERT):
@@ -203,7 +210,7 @@ def test_long_texts_are_cut(db, model):
 
 
 def test_a_pair_that_would_be_cut_is_named_by_its_index(db, name):
-    load(db, name, BERT, max_length=32, overflow="error")
+    load(db, name, MODELS / BERT, max_length=32, overflow="error")
     assert len(each(db, "a", ["b " * 20, "c"], name)) == 2
     message = str(failure(db, "SELECT * FROM bge_rerank_each('a', ?, ?)", json.dumps(["b"] * 5 + ["c " * 40]), name))
     assert "element 5" in message and "32 tokens" in message, message
@@ -221,7 +228,7 @@ def test_a_pair_that_would_be_cut_is_named_by_its_index(db, name):
     ({"nonsense": 1}, "unknown option 'nonsense'"),
 ])
 def test_options_that_do_not_fit_are_refused(db, name, options, wanted):
-    message = str(failure(db, "SELECT bge_load(?, ?, ?)", name, str(FIXTURES / BERT), json.dumps(options)))
+    message = str(failure(db, "SELECT bge_load(?, ?, ?)", name, str(MODELS / BERT), json.dumps(options)))
     assert wanted in message, message
 
 
@@ -262,25 +269,51 @@ def test_nobody_is_told_to_fetch_a_model_of_the_wrong_kind(db):
     assert "make model MODEL=bge-reranker-base" in str(failure(db, "SELECT bge_rerank('a', 'b')"))
 
 
+def test_callers_that_want_other_kinds_at_once_get_what_each_is_due(db):
+    """One of them begins the load; whoever wants the right kind gets the model, whoever began."""
+    for _ in range(30):
+        unload(db, BERT)
+        start, outcomes = threading.Barrier(8), []
+
+        def ask(sql):
+            own = connect()
+            start.wait()
+            try:
+                outcomes.append((sql, own.execute(sql).get))
+            except apsw.Error as error:
+                outcomes.append((sql, str(error)))
+            own.close()
+
+        asked = [f"SELECT bge_rerank('a', 'b', '{BERT}')", f"SELECT bge_embed('a', '{BERT}')"] * 4
+        threads = [threading.Thread(target=ask, args=(sql,)) for sql in asked]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for sql, outcome in outcomes:
+            assert isinstance(outcome, float) if "rerank" in sql else "is a reranking model" in outcome, (sql, outcome)
+
+
 def test_a_name_has_one_model_of_either_kind(db, name):
-    load(db, name, BERT)
+    load(db, name, MODELS / BERT)
     assert rerank(db, "a", "b", name) == rerank(db, "a", "b")
     load(db, name, TINY)
     assert embed(db, "a", name) == embed(db, "a")
     assert "is an embedding model" in str(failure(db, "SELECT bge_rerank('a', 'b', ?)", name))
-    load(db, name, XLMR)
+    load(db, name, MODELS / XLMR)
     assert rerank(db, "a", "b", name) == rerank(db, "a", "b", XLMR)
     assert "is a reranking model" in str(failure(db, "SELECT bge_embed('a', ?)", name))
     assert unload(db, name) == 1 and unload(db, name) == 0
 
 
 def test_lists_and_reports_say_which_kind_a_model_is(db, name):
-    load(db, name, XLMR)
+    load(db, name, MODELS / XLMR)
     columns = "kind, loaded, dims, max_length, pooling, device, precision"
     row = list(db.execute(f"SELECT {columns} FROM bge_models WHERE name = ?", (name,)))
     assert row == [("reranking", 1, None, 512, None, "cpu", "fp32")]
     unload(db, BERT)
     found = dict(db.execute("SELECT name, kind || ' ' || loaded FROM bge_models"))
+    assert "kind" not in [column[0] for column in db.execute("SELECT * FROM bge_models").description]
     assert found[BERT] == "reranking 0" and found["tiny-bert-fp16"].startswith("embedding ")
     info = loaded(db)[name]
     assert info["kind"] == "reranking" and info["max_length"] == 512
@@ -302,7 +335,7 @@ def test_a_connection_that_only_reads(db, monkeypatch, name):
     reader = connect(entry=READONLY)
     unload(db, XLMR)
     assert "read-only" in str(failure(reader, "SELECT bge_rerank('a', 'b', ?)", XLMR))
-    load(db, name, XLMR)
+    load(db, name, MODELS / XLMR)
     assert value(reader, "SELECT bge_rerank('a', 'b', ?)", name) == rerank(db, "a", "b", name)
     monkeypatch.setenv("BGE_RERANKER", BERT)
     assert value(reader, "SELECT bge_rerank('a', 'b')") == rerank(db, "a", "b")
@@ -312,8 +345,9 @@ def test_a_connection_that_only_reads(db, monkeypatch, name):
 def folder(tmp_path, graph=BERT, **settings):
     """The folder of the tiny BERT reranker with another graph or other settings."""
     made = tmp_path / "model"
-    shutil.copytree(FIXTURES / BERT, made)
-    shutil.copy(FIXTURES / graph / "onnx" / "model.onnx", made / "onnx" / "model.onnx")
+    shutil.copytree(MODELS / BERT, made)
+    graph = MODELS / BERT if graph == BERT else FIXTURES / graph
+    shutil.copy(graph / "onnx" / "model.onnx", made / "onnx" / "model.onnx")
     config = json.loads((made / "config.json").read_text())
     (made / "config.json").write_text(json.dumps(config | settings))
     return str(made)

@@ -35,6 +35,8 @@ static REGISTRY: PerProcess<Registry> = PerProcess::new(Registry::default);
 struct Slot {
     outcome: Mutex<Option<Result<LoadedModel>>>,
     ready: Condvar,
+    /// The kind that its loader wants; `None`: any.
+    wanted: Option<ModelKind>,
 }
 
 /// The embedding model of this name, loaded at the first call.
@@ -137,34 +139,45 @@ pub fn unload(name: &str) -> bool {
 
 impl Registry {
     fn model(&'static self, name: &str, wanted: ModelKind, stop: &dyn Stop) -> Result<LoadedModel> {
-        // Before it is loaded, which may take long and be in vain; and not in the slot, where others wait
-        // who may want the other kind.
-        if loaded_model(name).is_none() {
-            check_kind(name, wanted).inspect_err(|e| self.remember(e))?;
+        loop {
+            let (slot, ours) = self.slot(name, wanted);
+            let thread = if ours {
+                self.load(name, wanted, Arc::clone(&slot))
+            } else {
+                None
+            };
+            let outcome = wait_for(&slot, thread, stop);
+            // Who wanted the other kind may have been refused what we want.
+            match &outcome {
+                Err(e) if slot.wanted != Some(wanted) && e.kind() != Kind::Interrupted => {}
+                _ => return outcome,
+            }
         }
-        let (slot, ours) = self.slot(name);
-        let thread = if ours {
-            self.load(name, Arc::clone(&slot))
-        } else {
-            None
-        };
-        wait_for(&slot, thread, stop)
     }
 
     /// The slot of a name, and whether we are the one to fill it.
-    fn slot(&self, name: &str) -> (Arc<Slot>, bool) {
+    fn slot(&self, name: &str, wanted: ModelKind) -> (Arc<Slot>, bool) {
         let mut slots = lock(&self.slots);
         if let Some(slot) = slots.get(name) {
             return (Arc::clone(slot), false);
         }
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(Slot {
+            wanted: Some(wanted),
+            ..Slot::default()
+        });
         slots.insert(name.to_owned(), Arc::clone(&slot));
         (slot, true)
     }
 
     /// Has the model of a slot of ours loaded.
-    fn load(&'static self, name: &str, slot: Arc<Slot>) -> Option<JoinHandle<()>> {
-        match LoadJob::by_name(name) {
+    fn load(
+        &'static self,
+        name: &str,
+        wanted: ModelKind,
+        slot: Arc<Slot>,
+    ) -> Option<JoinHandle<()>> {
+        // The kind first: to load the other one may take long, and would be in vain.
+        match check_kind(name, wanted).and_then(|()| LoadJob::by_name(name)) {
             Ok(job) => start(job, move |loaded| self.fill(&slot, loaded)),
             Err(e) => {
                 self.fill(&slot, Err(e));

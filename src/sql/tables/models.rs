@@ -26,7 +26,8 @@ impl TableFunction for Models {
         "precision TEXT",
         "revision TEXT",
         "bytes INTEGER",
-        "kind TEXT",
+        // Hidden, so that SELECT * gives what it gave before there were two kinds.
+        "kind TEXT HIDDEN",
     ];
     const ARGUMENTS: &'static [&'static str] = &[];
     const REQUIRED: usize = 0;

@@ -13,7 +13,8 @@ fn with_job<R>(
     device: Device,
     run: impl FnOnce(&Job<'_>) -> R,
 ) -> R {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-reranker");
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rerankers/tiny-reranker");
     let files = ModelFiles::of(&folder, None).unwrap();
     let pairs = [
         Pair {
