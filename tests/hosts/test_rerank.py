@@ -291,7 +291,7 @@ def test_callers_that_want_other_kinds_at_once_get_what_each_is_due(db):
         for thread in threads:
             thread.join()
         for sql, outcome in outcomes:
-            assert isinstance(outcome, float) if "rerank" in sql else "is a reranking model" in outcome, (sql, outcome)
+            assert isinstance(outcome, float) if "bge_rerank(" in sql else "is a reranking model" in outcome, (sql, outcome)
 
 
 def test_a_name_has_one_model_of_either_kind(db, name):
