@@ -426,9 +426,9 @@ def verify(out):
     verify_broken(out / "broken")
 
 
-def compare(left, right):
+def compare(left, right, folders=FOLDERS):
     """Print the files that differ between two sets of fixtures; True if there are none."""
-    files = sorted({p.relative_to(root) for root in (left, right) for folder in FOLDERS
+    files = sorted({p.relative_to(root) for root in (left, right) for folder in folders
                     for p in (root / folder).rglob("*") if p.is_file()})
     bad = [f for f in files if not ((left / f).is_file() and (right / f).is_file()
                                     and (left / f).read_bytes() == (right / f).read_bytes())]

@@ -9,7 +9,9 @@
 //! 5. `encoder`: our own kernels for BERT.
 //! 6. `graph`: passes over a model's graph.
 //! 7. `inference`: running a graph in the one ONNX Runtime.
-//! 8. `embedding`: models by name, callers joined, texts in bulk.
+//! 8. `embedding`: a text to its vector; callers joined, texts in bulk.
+//! 9. `reranking`: a pair of texts to its score.
+//! 10. `loaded`: models of both kinds by name.
 //!
 //! [`Stop`] is how long work asks whether to go on; `memory` is asked for what an input decides the size of. What a Rust program needs is named here; everything
 //! else is the crate's own.
@@ -18,32 +20,41 @@ pub(crate) mod embedding;
 pub(crate) mod encoder;
 pub(crate) mod graph;
 pub(crate) mod inference;
+pub(crate) mod loaded;
 pub(crate) mod models;
 pub(crate) mod onnx;
 pub(crate) mod process;
+pub(crate) mod reranking;
 pub(crate) mod stop;
 pub(crate) mod text;
 
 pub use embedding::bulk::{Bulk, Embedded, NextRow, Row};
 pub use embedding::embedder::{Embedder, Role, Running, SharedEmbedder};
-pub use embedding::inventory::{ListedModel, models};
-pub use embedding::registry::{
-    default_model_name, load, load_unless, loaded, loaded_model, model, model_unless, unload,
-};
-pub use embedding::report::report;
+pub use embedding::highlight::best_run;
 pub use embedding::vector_cache::{Counters, VectorCache};
 pub use inference::runner::SharedVector;
+pub use loaded::inventory::{ListedModel, models};
+pub use loaded::model::LoadedModel;
+pub use loaded::registry::{
+    default_model_name, default_reranker_name, load, load_unless, loaded, loaded_model, model,
+    model_unless, reranker_unless, unload,
+};
+pub use loaded::report::report;
 pub use models::config::ModelConfig;
 pub use models::device::{ArenaExtend, Device, GpuOptions};
 pub use models::files::ModelFiles;
 pub use models::find::ModelLocation;
+pub use models::kind::ModelKind;
 pub use models::name::check_name;
 pub use models::options::{EncoderChoice, Options, Overflow};
 pub use models::pass::{Pass, PassReport};
 pub use models::pooling::Pooling;
 pub use models::precision::Precision;
+pub use reranking::each::{RerankEach, Scored};
+pub use reranking::reranker::{Reranker, SharedReranker};
 pub use stop::{NeverStop, Stop};
 pub use text::chunks::{Chunk, Passage, Passages};
+pub use text::pairs::{Pair, PairEncoder, QueryIds};
 pub use text::size::{MAX_TEXT_BYTES, check_text_size};
 pub use text::tokenizer::Tokenizer;
 

@@ -4,7 +4,7 @@
 use super::ffi::{Access, Host};
 use crate::engine::process::lock::lock;
 use crate::engine::process::per_process::PerProcess;
-use crate::engine::{self, SharedEmbedder, check_name};
+use crate::engine::{self, LoadedModel, SharedEmbedder, SharedReranker, check_name};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ const MOST_OF_INDEXES: usize = 8;
 /// The names of those models.
 static OF_INDEXES: PerProcess<Mutex<BTreeSet<String>>> = PerProcess::new(Mutex::default);
 
-/// The model that a call names; `None` is the default model.
+/// The embedding model that a call names; `None` is the default model.
 ///
 /// # Errors
 /// As [`engine::model_unless`]; on a read-only connection, another than the default model that is not
@@ -24,11 +24,32 @@ static OF_INDEXES: PerProcess<Mutex<BTreeSet<String>>> = PerProcess::new(Mutex::
 pub fn named(name: Option<&str>, host: &Host<'_>) -> Result<SharedEmbedder> {
     let default = engine::default_model_name();
     let name = name.unwrap_or(&default);
+    match only_loaded(name, &default, host)? {
+        Some(model) => model.embedder(),
+        None => engine::model_unless(name, host.interrupts),
+    }
+}
+
+/// The reranker that a call names; `None` is the default one.
+///
+/// # Errors
+/// As [`named`].
+pub fn reranker(name: Option<&str>, host: &Host<'_>) -> Result<SharedReranker> {
+    let default = engine::default_reranker_name();
+    let name = name.unwrap_or(&default);
+    match only_loaded(name, &default, host)? {
+        Some(model) => model.reranker(),
+        None => engine::reranker_unless(name, host.interrupts),
+    }
+}
+
+/// The model of this name, where the connection may not have any be loaded; `None`: it may.
+fn only_loaded(name: &str, default: &str, host: &Host<'_>) -> Result<Option<LoadedModel>> {
     if host.access == Access::Full || name == default {
-        return engine::model_unless(name, host.interrupts);
+        return Ok(None);
     }
     check_name(name)?;
-    loaded(name).ok_or_else(|| {
+    engine::loaded_model(name).map(Some).ok_or_else(|| {
         Error::invalid(format!(
             "model '{name}' is not loaded, and this connection has loaded sqlite-bge read-only: it has \
              the default model ('{default}'), the models of the indexes it has searched, and those \
@@ -47,8 +68,8 @@ pub fn of_index(name: &str, host: &Host<'_>) -> Result<SharedEmbedder> {
     if free {
         return engine::model_unless(name, host.interrupts);
     }
-    if let Some(model) = loaded(name) {
-        return Ok(model);
+    if let Some(model) = engine::loaded_model(name) {
+        return model.embedder();
     }
     check_name(name)?;
     let is_new = count(name)?;
@@ -69,10 +90,4 @@ fn count(name: &str) -> Result<bool> {
         )));
     }
     Ok(names.insert(name.to_owned()))
-}
-
-fn loaded(name: &str) -> Option<SharedEmbedder> {
-    engine::loaded()
-        .into_iter()
-        .find(|model| model.name() == name)
 }

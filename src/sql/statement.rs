@@ -2,16 +2,40 @@
 //!
 //! A statement keeps its models to its end, whatever is loaded or unloaded meanwhile.
 
-use super::arguments::model_name_or_null;
-use super::ffi::{Call, Context, Host, Interrupts};
+use super::arguments::{model_name_or_null, required};
+use super::ffi::{Call, Context, Host, Interrupts, Type};
 use super::models;
-use crate::engine::SharedEmbedder;
+use crate::engine::{SharedEmbedder, SharedReranker};
 use crate::error::Result;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The models of a statement so far, by name; `None` is the default model.
+/// Models by name; `None` is the default one.
+type ByName<M> = Mutex<Vec<(Option<String>, M)>>;
+
+/// The models of a statement so far.
 #[derive(Default)]
-pub struct Models(Mutex<Vec<(Option<String>, SharedEmbedder)>>);
+pub struct Models {
+    embedders: ByName<SharedEmbedder>,
+    rerankers: ByName<SharedReranker>,
+}
+
+/// What the name of a reranker is to be.
+pub const WANTED_RERANKER: &str = "the name of a reranking model such as 'bge-reranker-base'";
+
+/// The one that was used before, else the one that is found now.
+fn used_or<M: Clone>(
+    models: &ByName<M>,
+    name: Option<&str>,
+    find: impl FnOnce() -> Result<M>,
+) -> Result<M> {
+    let mut used = models.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, model)) = used.iter().find(|(other, _)| other.as_deref() == name) {
+        return Ok(model.clone());
+    }
+    let model = find()?;
+    used.push((name.map(str::to_owned), model.clone()));
+    Ok(model)
+}
 
 impl Models {
     /// The model of this name: the one that the statement used before, else the one loaded now.
@@ -19,13 +43,15 @@ impl Models {
     /// # Errors
     /// As [`models::named`]; an interruption while it is being loaded.
     pub fn get(&self, name: Option<&str>, host: &Host<'_>) -> Result<SharedEmbedder> {
-        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, model)) = used.iter().find(|(other, _)| other.as_deref() == name) {
-            return Ok(SharedEmbedder::clone(model));
-        }
-        let model = models::named(name, host)?;
-        used.push((name.map(str::to_owned), SharedEmbedder::clone(&model)));
-        Ok(model)
+        used_or(&self.embedders, name, || models::named(name, host))
+    }
+
+    /// The same for rerankers.
+    ///
+    /// # Errors
+    /// As [`models::reranker`]; an interruption while it is being loaded.
+    pub fn reranker(&self, name: Option<&str>, host: &Host<'_>) -> Result<SharedReranker> {
+        used_or(&self.rerankers, name, || models::reranker(name, host))
     }
 
     /// The model that argument `n` of a table function names; the default one where it is absent or
@@ -36,6 +62,20 @@ impl Models {
     pub fn of_call(&self, call: &Call<'_>, n: usize) -> Result<SharedEmbedder> {
         let name = model_name_or_null(call.argument(n), n)?;
         self.get(name, &call.host)
+    }
+
+    /// [`Self::of_call`] for rerankers.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reranker_of_call(&self, call: &Call<'_>, n: usize) -> Result<SharedReranker> {
+        let given = call.argument(n).filter(|value| value.kind() != Type::Null);
+        let wanted = format!("{WANTED_RERANKER}, or NULL for the default one");
+        let name = match given {
+            Some(value) => Some(required(Some(value), n, &wanted)?),
+            None => None,
+        };
+        self.reranker(name, &call.host)
     }
 }
 

@@ -48,6 +48,7 @@ def test_more_texts_than_one_statement_takes_keep_their_order():
 def test_the_models_of_the_catalogue_are_listed(llm):
     listed = llm("embed-models").stdout
     assert support.MODEL in listed and "bge-m3" in listed
+    assert "reranker" not in listed  # it makes no vectors
 
 
 def test_a_model_that_is_not_here_is_said(llm):

@@ -47,6 +47,7 @@ pub const CRATES: &[(&str, Places)] = &[
         &[
             "engine/**/runtime.rs",
             "engine/**/session.rs",
+            "engine/**/scorer.rs",
             "engine/**/providers.rs",
             "engine/**/assignment.rs",
             "engine/**/operator.rs",

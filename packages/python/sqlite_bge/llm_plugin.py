@@ -27,7 +27,8 @@ BATCH = 256  # texts in one statement: enough for full batches, few enough to he
 @llm.hookimpl
 def register_embedding_models(register) -> None:
     for model in models():
-        register(BgeModel(model["name"]))
+        if model.get("kind", "embedding") == "embedding":  # a reranker makes no vectors
+            register(BgeModel(model["name"]))
 
 
 class BgeModel(llm.EmbeddingModel):

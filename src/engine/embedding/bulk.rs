@@ -55,9 +55,11 @@ pub type NextRow<'s, K> = dyn FnMut() -> Result<Option<Row<K>>> + 's;
 /// A row of the window, and the ids of its text.
 type Read<K> = (Row<K>, Option<Vec<i64>>);
 
-const FIRST_WINDOW: usize = 64;
-const LARGEST_WINDOW: usize = 4096;
-const WINDOW_BYTES: usize = 8 << 20;
+/// Rows of the first window, and of the largest.
+pub const FIRST_WINDOW: usize = 64;
+pub const LARGEST_WINDOW: usize = 4096;
+/// Bytes of text after which a window is full, whatever it has of rows.
+pub const WINDOW_BYTES: usize = 8 << 20;
 
 impl<K> Bulk<K> {
     /// Rows embedded as passages with this model; `name` says in an error which row it is about.

@@ -5,7 +5,8 @@
 //! passes of [`crate::engine::graph`]; [`pooling`] makes vectors where the graph does not. [`providers`] is
 //! how the runtime calls devices, [`assignment`] what it really runs where, [`cuda_memory`] what a GPU has
 //! room for. [`operator`]
-//! makes our own encoder a graph of one node. [`runner`] is the face that the queue sees.
+//! makes our own encoder a graph of one node. [`runner`] is the face that the queue sees. [`scorer`] is a
+//! session of another kind: its graph gives scores of pairs.
 
 pub mod assignment;
 pub mod cuda_memory;
@@ -18,4 +19,5 @@ pub mod prepare;
 pub mod providers;
 pub mod runner;
 pub mod runtime;
+pub mod scorer;
 pub mod session;

@@ -67,14 +67,14 @@ pub struct Settings {
 }
 
 /// The inputs of a BERT-like encoder, all int64 `[batch, tokens]`.
-const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+pub(super) const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
 
 /// Names that exporters give to the hidden states of the last layer.
 pub const OUTPUTS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
 
 /// After a run of more padded tokens than this the runtime gives its scratch memory back: it would
 /// keep the peak otherwise.
-const SHRINK_ABOVE: usize = 2048;
+pub(super) const SHRINK_ABOVE: usize = 2048;
 
 impl Session {
     /// Loads a graph.
@@ -82,37 +82,7 @@ impl Session {
     /// # Errors
     /// No runtime, a graph that it refuses, inputs or outputs that are no text encoder's.
     pub fn open(graph: Graph<'_>, settings: &Settings) -> Result<Self> {
-        let runtime = runtime::get()?;
-        let said = |e: &ort::Error| runtime::message(e);
-        let inner = match graph {
-            Graph::File(path) => builder(runtime, settings)
-                .and_then(|mut builder| builder.commit_from_file(path))
-                .map_err(|e| {
-                    let way_out = if settings.device.is_gpu() {
-                        ""
-                    } else {
-                        "; the file may be damaged or incomplete: get it again"
-                    };
-                    let path = path.display();
-                    Error::invalid(format!("{path} cannot be loaded: {}{way_out}", said(&e)))
-                })?,
-            Graph::Prepared(source) => {
-                // The runtime would hand memory of ours to a GPU's kernels as it is.
-                let resident = if settings.device.is_gpu() {
-                    Vec::new()
-                } else {
-                    resident(source)?
-                };
-                prepared(runtime, settings, source, resident)
-                    .map_err(|e| Error::invalid(said(&e)))?
-            }
-            Graph::Encoder(source, encoder) => {
-                encoded(runtime, settings, source, encoder).map_err(|e| Error::invalid(said(&e)))?
-            }
-            Graph::Probed(source) => {
-                probed(runtime, settings, source).map_err(|e| Error::invalid(said(&e)))?
-            }
-        };
+        let inner = open_graph(graph, settings)?;
         let place = |e: Error| match graph {
             Graph::File(path) => e.at(path.display()),
             _ => e,
@@ -131,10 +101,7 @@ impl Session {
         Ok(Session {
             has_type_ids: inner.inputs().iter().any(|i| i.name() == INPUTS[2]),
             on_gpu: settings.device.is_gpu() && !matches!(graph, Graph::Probed(_)),
-            nodes: runtime
-                .api
-                .as_ref()
-                .and_then(|api| assignment::nodes(&inner, api)),
+            nodes: nodes(&inner)?,
             inner,
             output,
             half,
@@ -274,6 +241,52 @@ enum Hidden {
     Vectors(DynValue),
 }
 
+/// Has the runtime load a graph, whatever it is for.
+///
+/// # Errors
+/// No runtime, a graph that it refuses.
+pub(super) fn open_graph(graph: Graph<'_>, settings: &Settings) -> Result<OrtSession> {
+    let runtime = runtime::get()?;
+    let said = |e: &ort::Error| runtime::message(e);
+    match graph {
+        Graph::File(path) => builder(runtime, settings)
+            .and_then(|mut builder| builder.commit_from_file(path))
+            .map_err(|e| {
+                let way_out = if settings.device.is_gpu() {
+                    ""
+                } else {
+                    "; the file may be damaged or incomplete: get it again"
+                };
+                let path = path.display();
+                Error::invalid(format!("{path} cannot be loaded: {}{way_out}", said(&e)))
+            }),
+        Graph::Prepared(source) => {
+            // The runtime would hand memory of ours to a GPU's kernels as it is.
+            let resident = if settings.device.is_gpu() {
+                Vec::new()
+            } else {
+                resident(source)?
+            };
+            prepared(runtime, settings, source, resident).map_err(|e| Error::invalid(said(&e)))
+        }
+        Graph::Encoder(source, encoder) => {
+            encoded(runtime, settings, source, encoder).map_err(|e| Error::invalid(said(&e)))
+        }
+        Graph::Probed(source) => {
+            probed(runtime, settings, source).map_err(|e| Error::invalid(said(&e)))
+        }
+    }
+}
+
+/// How many nodes of a session which provider runs; `None`: not told by this runtime.
+///
+/// # Errors
+/// No runtime.
+pub(super) fn nodes(session: &OrtSession) -> Result<Option<Nodes>> {
+    let api = runtime::get()?.api.as_ref();
+    Ok(api.and_then(|api| assignment::nodes(session, api)))
+}
+
 fn builder(runtime: &runtime::Runtime, settings: &Settings) -> ort::Result<SessionBuilder> {
     let builder = plain(runtime, settings)?;
     let providers = providers::of(settings.device, &settings.gpu);
@@ -379,7 +392,7 @@ fn value_of(tensor: &protobuf::Tensor, source: &OnnxGraph) -> Result<DynValue> {
 
 /// `[texts, longest]` ids and mask. Padding is masked, so its id does not matter; the mask of a
 /// text comes from its length, never from its ids (a literal `[PAD]` in a text is attended to).
-fn pad(texts: &[&[i64]]) -> (Array2<i64>, Array2<i64>) {
+pub(super) fn pad(texts: &[&[i64]]) -> (Array2<i64>, Array2<i64>) {
     let width = texts.iter().map(|ids| ids.len()).max().unwrap_or(0);
     let mut ids = Array2::zeros((texts.len(), width));
     let mut mask = Array2::zeros((texts.len(), width));
@@ -392,12 +405,12 @@ fn pad(texts: &[&[i64]]) -> (Array2<i64>, Array2<i64>) {
     (ids, mask)
 }
 
-fn is_half(value: &ValueType) -> bool {
+pub(super) fn is_half(value: &ValueType) -> bool {
     let half = TensorElementType::Float16;
     matches!(value, ValueType::Tensor { ty, .. } if *ty == half)
 }
 
-fn check_inputs(inputs: &[Outlet]) -> Result<()> {
+pub(super) fn check_inputs(inputs: &[Outlet]) -> Result<()> {
     let names: Vec<&str> = inputs.iter().map(Outlet::name).collect();
     let missing = INPUTS[..2].iter().any(|name| !names.contains(name));
     if missing || names.iter().any(|name| !INPUTS.contains(name)) {

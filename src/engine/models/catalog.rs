@@ -3,6 +3,7 @@
 //! A model of any other name works too: everything here is a default for what its folder does not
 //! say (the query instruction is in no file of the folder).
 
+use crate::engine::models::kind::ModelKind;
 use crate::engine::models::pooling::Pooling;
 use crate::engine::process::per_process::PerProcess;
 use serde::Deserialize;
@@ -14,9 +15,13 @@ pub struct KnownModel {
     pub name: String,
     /// The most tokens it reads, `[CLS]` and `[SEP]` included.
     pub max_length: usize,
-    /// How its vectors are pooled.
-    pub pooling: Pooling,
+    /// What it is for.
+    #[serde(default)]
+    pub kind: ModelKind,
+    /// How its vectors are pooled, where it makes any.
+    pub pooling: Option<Pooling>,
     /// What `bge_embed_query` puts in front of a text; may be empty.
+    #[serde(default)]
     pub query_instruction: String,
     /// `owner/name` on the Hugging Face hub of the folder that has an ONNX file.
     pub hub: String,
@@ -66,15 +71,24 @@ mod tests {
                 entry.max_length,
                 if entry.name == "bge-m3" { 8192 } else { 512 }
             );
-            assert_eq!(entry.query_instruction.is_empty(), entry.name == "bge-m3");
+            let embeds = entry.kind == ModelKind::Embedding;
+            assert_eq!(entry.pooling.is_some(), embeds, "{}", entry.name);
+            assert_eq!(entry.name.starts_with("bge-reranker-"), !embeds);
+            assert_eq!(
+                entry.query_instruction.is_empty(),
+                !embeds || entry.name == "bge-m3"
+            );
             assert_eq!(entry.hub.split('/').count(), 2);
         }
-        assert_eq!(names.len(), 13);
+        assert_eq!(names.len(), 16);
         // For the script that fetches models.
         let json: serde_json::Value = serde_json::from_str(CATALOG_JSON).unwrap();
         for entry in json["models"].as_array().unwrap() {
-            let dims = entry["dims"].as_u64().unwrap();
-            assert!([384, 512, 768, 1024].contains(&dims), "{entry}");
+            let dims = entry["dims"].as_u64();
+            let embeds = entry["kind"] != "reranking";
+            assert_eq!(dims.is_some(), embeds, "{entry}");
+            let known = |dims| [384, 512, 768, 1024].contains(&dims);
+            assert!(dims.is_none_or(known), "{entry}");
         }
     }
 }

@@ -50,7 +50,7 @@ impl ModelConfig {
             vocab_size,
             max_length,
             pooling: read_pooling(folder)?
-                .or(known.map(|e| e.pooling))
+                .or(known.and_then(|e| e.pooling))
                 .unwrap_or(Pooling::Cls),
             query_instruction: known
                 .map(|e| e.query_instruction.clone())

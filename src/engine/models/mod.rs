@@ -4,7 +4,7 @@
 //! [`find`] says where models may be, by [`searched_path`]s, and [`name`] what they may be called;
 //! [`catalog`] is what is known of the BGE family, and
 //! [`install`] how to get one of it. [`files`] owns the question which files a model has, each an [`open_file`],
-//! [`config`] reads what they say, [`fingerprint`] is what an index remembers of them. [`options`] is what
+//! [`config`] reads what they say and [`kind`] what the model is for, [`fingerprint`] is what an index remembers of them. [`options`] is what
 //! the user asks for, in the words of [`device`], [`precision`], [`pooling`] and [`pass`].
 
 pub mod catalog;
@@ -14,6 +14,7 @@ pub mod files;
 pub mod find;
 pub mod fingerprint;
 pub mod install;
+pub mod kind;
 pub mod name;
 pub mod open_file;
 pub mod options;

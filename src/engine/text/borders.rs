@@ -153,6 +153,12 @@ impl Borders {
         }
     }
 
+    /// Where sentences and paragraphs end, in order.
+    pub fn sentence_ends(&self) -> impl Iterator<Item = usize> {
+        let places = (self.start..).zip(&self.ranks).skip(1);
+        places.filter_map(|(at, &rank)| (rank >= Border::Sentence).then_some(at))
+    }
+
     /// The strongest border from `half` to `limit`, of these the last; else the last before it
     /// that is behind `after`.
     pub fn best(&self, after: usize, half: usize, limit: usize) -> Option<usize> {

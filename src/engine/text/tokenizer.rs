@@ -83,7 +83,15 @@ impl Tokenizer {
     /// # Errors
     /// An interruption, or the tokenizer's own.
     pub fn encode(&self, text: &str, stop: &dyn Stop) -> Result<Vec<i64>> {
-        let room = self.max_length - self.specials();
+        let content = self.content(text, self.max_length - self.specials(), stop)?;
+        Ok(self.with_specials(&content))
+    }
+
+    /// The first `room` token ids of a text, without specials.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub(super) fn content(&self, text: &str, room: usize, stop: &dyn Stop) -> Result<Vec<u32>> {
         let mut content = Vec::new();
         // Eight bytes a token are more than texts need: most long texts are cut in one window. What is read
         // whole is read a little further, for its first tokens to be right.
@@ -96,7 +104,23 @@ impl Tokenizer {
             content.extend(ids.iter().take(room - content.len()));
             content.len() < room
         })?;
-        Ok(self.with_specials(&content))
+        Ok(content)
+    }
+
+    /// Two texts as the tokenizer's own template puts them together: ids with specials, and the type of
+    /// each.
+    ///
+    /// # Errors
+    /// The tokenizer's own.
+    pub(super) fn whole_pair(&self, first: &str, second: &str) -> Result<(Vec<u32>, Vec<u32>)> {
+        let encoding = self
+            .inner
+            .encode_fast((first, second), true)
+            .map_err(|e| Error::invalid(format!("the tokenizer failed: {e}")))?;
+        Ok((
+            encoding.get_ids().to_vec(),
+            encoding.get_type_ids().to_vec(),
+        ))
     }
 
     fn with_specials(&self, content: &[u32]) -> Vec<i64> {

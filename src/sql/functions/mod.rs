@@ -2,12 +2,16 @@
 //!
 //! - [`vectors`]: maths on vector blobs.
 //! - [`embed`]: text -> vectors and tokens.
+//! - [`highlight`]: the sentences of a text that answer a query, marked.
+//! - [`rerank`]: pairs of texts -> scores.
 //! - [`models`]: what can be used and what is in use.
 //! - [`index`]: syncing a semantic index, and how it stands.
 
 mod embed;
+mod highlight;
 mod index;
 mod models;
+mod rerank;
 mod vectors;
 
 use super::ffi::Function;
@@ -21,6 +25,8 @@ pub fn all() -> impl Iterator<Item = Function> {
         models::FUNCTIONS,
         index::FUNCTIONS,
         embed::FUNCTIONS,
+        highlight::FUNCTIONS,
+        rerank::FUNCTIONS,
         vectors::FUNCTIONS,
     ];
     groups.into_iter().flatten().copied()

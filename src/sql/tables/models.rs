@@ -26,6 +26,8 @@ impl TableFunction for Models {
         "precision TEXT",
         "revision TEXT",
         "bytes INTEGER",
+        // Hidden, so that SELECT * gives what it gave before there were two kinds.
+        "kind TEXT HIDDEN",
     ];
     const ARGUMENTS: &'static [&'static str] = &[];
     const REQUIRED: usize = 0;
@@ -64,7 +66,8 @@ impl Cursor for ModelRows {
             6 => text(row.device.clone()),
             7 => text(row.precision.map(str::to_owned)),
             8 => text(row.revision.clone()),
-            _ => number(row.bytes),
+            9 => number(row.bytes),
+            _ => text(row.kind.map(|kind| kind.name().to_owned())),
         })
     }
 }

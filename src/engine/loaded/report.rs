@@ -3,11 +3,13 @@
 //! It reads state and looks at paths; it loads nothing.
 
 use crate::engine::embedding::embedder::{Embedder, Running};
-use crate::engine::embedding::registry;
 use crate::engine::inference::{find_runtime, prepare, runtime};
+use crate::engine::loaded::model::LoadedModel;
+use crate::engine::loaded::registry;
 use crate::engine::models::find;
 use crate::engine::models::searched_path::SearchedPath;
 use crate::engine::process::own_library::own_dir;
+use crate::engine::reranking::reranker::Reranker;
 use crate::{COMMIT, VERSION};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -21,8 +23,9 @@ pub fn report(model: &str) -> Value {
         "library": own_dir().map(|p| text(&p)),
         "runtime": runtime_report(),
         "default_model": registry::default_model_name(),
+        "default_reranker": registry::default_reranker_name(),
         "model": model_report(model),
-        "loaded": loaded.iter().map(|m| loaded_report(m)).collect::<Vec<_>>(),
+        "loaded": loaded.iter().map(loaded_report).collect::<Vec<_>>(),
         "last_load_error": registry::last_failure().map(|e| e.to_string()),
     })
 }
@@ -46,7 +49,16 @@ fn model_report(name: &str) -> Value {
     })
 }
 
-fn loaded_report(model: &Embedder) -> Value {
+fn loaded_report(model: &LoadedModel) -> Value {
+    let mut said = match model {
+        LoadedModel::Embedding(model) => embedder_report(model),
+        LoadedModel::Reranking(model) => reranker_report(model),
+    };
+    said["kind"] = model.kind().name().into();
+    said
+}
+
+fn embedder_report(model: &Embedder) -> Value {
     let config = model.config();
     let cache = model.cache().counters();
     json!({
@@ -86,6 +98,22 @@ fn encoder_report(model: &Embedder) -> Value {
         }),
         Err(reason) => json!({ "kind": "graph", "reason": reason }),
     }
+}
+
+fn reranker_report(model: &Reranker) -> Value {
+    json!({
+        "name": model.name(),
+        "folder": text(model.folder()),
+        "graph": text(model.graph()),
+        "max_length": model.max_length(),
+        "device": device_report(model.device()),
+        "precision": model.precision().name(),
+        "passes": prepare::describe(model.passes()),
+        "threads": model.threads(),
+        "batch_tokens": model.batch_tokens(),
+        "overflow": format!("{:?}", model.overflow()).to_lowercase(),
+        "inferences": model.inferences(),
+    })
 }
 
 fn device_report(device: &Running) -> Value {

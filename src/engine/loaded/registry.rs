@@ -1,15 +1,19 @@
-//! Name -> loaded model, for the whole process. Loading is lazy and single-flight: however many
+//! Name -> loaded model, for the whole process: one name has one model, of either kind. Loading is lazy and single-flight: however many
 //! threads ask first, one loads and the others wait for it. A failure is told to all who waited
 //! and forgotten: the next call tries again, so nobody has to reconnect once the cause is fixed.
 
-use crate::engine::embedding::embedder::{Embedder, SharedEmbedder};
+use crate::engine::embedding::embedder::SharedEmbedder;
 use crate::engine::inference::runtime::{self, SettingUp};
+use crate::engine::loaded::model::LoadedModel;
+use crate::engine::models::catalog;
 use crate::engine::models::find::ModelLocation;
+use crate::engine::models::kind::ModelKind;
 use crate::engine::models::name::check_name;
 use crate::engine::models::options::Options;
 use crate::engine::process::ending::{MustEnd, wait_at_the_end};
 use crate::engine::process::lock::lock;
 use crate::engine::process::per_process::PerProcess;
+use crate::engine::reranking::reranker::SharedReranker;
 use crate::engine::stop::{NeverStop, POLL, Stop, StopFlag};
 use crate::error::{Error, Kind, Result};
 use std::collections::HashMap;
@@ -29,14 +33,16 @@ static REGISTRY: PerProcess<Registry> = PerProcess::new(Registry::default);
 /// A model that is being loaded, or was.
 #[derive(Default)]
 struct Slot {
-    outcome: Mutex<Option<Result<SharedEmbedder>>>,
+    outcome: Mutex<Option<Result<LoadedModel>>>,
     ready: Condvar,
+    /// The kind that its loader wants; `None`: any.
+    wanted: Option<ModelKind>,
 }
 
-/// The model of this name, loaded at the first call.
+/// The embedding model of this name, loaded at the first call.
 ///
 /// # Errors
-/// A name that is none, no such model, whatever [`Embedder::load`] finds wrong.
+/// A name that is none, no such model, a reranker, whatever [`LoadedModel::load`] finds wrong.
 pub fn model(name: &str) -> Result<SharedEmbedder> {
     model_unless(name, &NeverStop)
 }
@@ -47,7 +53,17 @@ pub fn model(name: &str) -> Result<SharedEmbedder> {
 /// # Errors
 /// As [`model`]; an interruption.
 pub fn model_unless(name: &str, stop: &dyn Stop) -> Result<SharedEmbedder> {
-    REGISTRY.get().model(name, stop)
+    let model = REGISTRY.get().model(name, ModelKind::Embedding, stop)?;
+    model.embedder()
+}
+
+/// As [`model_unless`], for a reranker.
+///
+/// # Errors
+/// As there; an embedding model.
+pub fn reranker_unless(name: &str, stop: &dyn Stop) -> Result<SharedReranker> {
+    let model = REGISTRY.get().model(name, ModelKind::Reranking, stop)?;
+    model.reranker()
 }
 
 /// The name that stands for "no name given": `$BGE_MODEL`, else `bge-small-en-v1.5`.
@@ -58,25 +74,34 @@ pub fn default_model_name() -> String {
     named.unwrap_or_else(|| "bge-small-en-v1.5".to_owned())
 }
 
+/// The same for rerankers: `$BGE_RERANKER`, else `bge-reranker-base`.
+pub fn default_reranker_name() -> String {
+    let named = std::env::var("BGE_RERANKER")
+        .ok()
+        .filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| "bge-reranker-base".to_owned())
+}
+
 /// Loads a model from a source of the user's under a name, for the whole process. Whoever uses the
 /// name's old model keeps it until he is done.
 ///
 /// # Errors
-/// As [`model`]. The old model then stays.
+/// As [`model`], also where the model is no embedding model. The old model then stays, but for that case.
 pub fn load(name: &str, source: &str, options: &Options) -> Result<SharedEmbedder> {
-    load_unless(name, source, options, &NeverStop)
+    load_unless(name, source, options, &NeverStop)?.embedder()
 }
 
-/// [`load`], which stops when asked to; what was begun is then given up after its step.
+/// [`load`] of a model of any kind, which stops when asked to; what was begun is then given up after its
+/// step.
 ///
 /// # Errors
-/// As [`load`]; an interruption.
+/// As [`model`]; an interruption. The old model then stays.
 pub fn load_unless(
     name: &str,
     source: &str,
     options: &Options,
     stop: &dyn Stop,
-) -> Result<SharedEmbedder> {
+) -> Result<LoadedModel> {
     check_name(name)?;
     let registry = REGISTRY.get();
     let location = ModelLocation::parse(source).inspect_err(|e| registry.remember(e))?;
@@ -113,30 +138,46 @@ pub fn unload(name: &str) -> bool {
 }
 
 impl Registry {
-    fn model(&'static self, name: &str, stop: &dyn Stop) -> Result<SharedEmbedder> {
-        let (slot, ours) = self.slot(name);
-        let thread = if ours {
-            self.load(name, Arc::clone(&slot))
-        } else {
-            None
-        };
-        wait_for(&slot, thread, stop)
+    fn model(&'static self, name: &str, wanted: ModelKind, stop: &dyn Stop) -> Result<LoadedModel> {
+        loop {
+            let (slot, ours) = self.slot(name, wanted);
+            let thread = if ours {
+                self.load(name, wanted, Arc::clone(&slot))
+            } else {
+                None
+            };
+            let outcome = wait_for(&slot, thread, stop);
+            // Who wanted the other kind may have been refused what we want.
+            match &outcome {
+                Err(e) if slot.wanted != Some(wanted) && e.kind() != Kind::Interrupted => {}
+                _ => return outcome,
+            }
+        }
     }
 
     /// The slot of a name, and whether we are the one to fill it.
-    fn slot(&self, name: &str) -> (Arc<Slot>, bool) {
+    fn slot(&self, name: &str, wanted: ModelKind) -> (Arc<Slot>, bool) {
         let mut slots = lock(&self.slots);
         if let Some(slot) = slots.get(name) {
             return (Arc::clone(slot), false);
         }
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(Slot {
+            wanted: Some(wanted),
+            ..Slot::default()
+        });
         slots.insert(name.to_owned(), Arc::clone(&slot));
         (slot, true)
     }
 
     /// Has the model of a slot of ours loaded.
-    fn load(&'static self, name: &str, slot: Arc<Slot>) -> Option<JoinHandle<()>> {
-        match LoadJob::by_name(name) {
+    fn load(
+        &'static self,
+        name: &str,
+        wanted: ModelKind,
+        slot: Arc<Slot>,
+    ) -> Option<JoinHandle<()>> {
+        // The kind first: to load the other one may take long, and would be in vain.
+        match check_kind(name, wanted).and_then(|()| LoadJob::by_name(name)) {
             Ok(job) => start(job, move |loaded| self.fill(&slot, loaded)),
             Err(e) => {
                 self.fill(&slot, Err(e));
@@ -145,7 +186,7 @@ impl Registry {
         }
     }
 
-    fn fill(&self, slot: &Arc<Slot>, loaded: Result<SharedEmbedder>) {
+    fn fill(&self, slot: &Arc<Slot>, loaded: Result<LoadedModel>) {
         if let Err(error) = &loaded {
             let mut slots = lock(&self.slots);
             // `bge_load` may have put another model there meanwhile.
@@ -163,16 +204,29 @@ impl Registry {
     }
 }
 
+/// # Errors
+/// No such model, or one of the other kind. (What cannot be read the load will say.)
+fn check_kind(name: &str, wanted: ModelKind) -> Result<()> {
+    // Nobody should fetch a model to be told that it is of the wrong kind.
+    let known = catalog::get(name).filter(|entry| entry.kind != wanted);
+    let place = ModelLocation::named(name);
+    let place = place.map_err(|e| known.map_or(e, |_| wanted.refusal(name)))?;
+    match ModelKind::read(&place.folder) {
+        Ok(kind) if kind != wanted => Err(wanted.refusal(name)),
+        _ => Ok(()),
+    }
+}
+
 /// The model of a name, if it is loaded.
-pub fn loaded_model(name: &str) -> Option<SharedEmbedder> {
+pub fn loaded_model(name: &str) -> Option<LoadedModel> {
     let slot = lock(&REGISTRY.get().slots).get(name).cloned();
     slot?.loaded()
 }
 
 /// The models that are loaded, by name.
-pub fn loaded() -> Vec<SharedEmbedder> {
+pub fn loaded() -> Vec<LoadedModel> {
     let slots: Vec<Arc<Slot>> = lock(&REGISTRY.get().slots).values().cloned().collect();
-    let mut models: Vec<SharedEmbedder> = slots.iter().filter_map(|slot| slot.loaded()).collect();
+    let mut models: Vec<LoadedModel> = slots.iter().filter_map(|slot| slot.loaded()).collect();
     models.sort_by(|a, b| a.name().cmp(b.name()));
     models
 }
@@ -191,15 +245,18 @@ struct LoadJob {
 }
 
 impl LoadJob {
-    /// The environment's options are for the default model only: others are loaded as they are, or by
+    /// The environment's options are for the default models only: others are loaded as they are, or by
     /// `bge_load` with options of their own.
     fn by_name(name: &str) -> Result<Self> {
         let location = ModelLocation::named(name)?;
-        let options = if name == default_model_name() {
-            Options::from_environment()?
-        } else {
-            Options::default()
-        };
+        let mut options = Options::default();
+        if name == default_model_name() {
+            options = Options::from_environment()?;
+        } else if name == default_reranker_name() {
+            options = Options::from_environment()?;
+            // No score is kept.
+            options.cache_mb = None;
+        }
         Ok(LoadJob {
             name: name.to_owned(),
             location,
@@ -208,16 +265,15 @@ impl LoadJob {
         })
     }
 
-    fn run(&self) -> Result<SharedEmbedder> {
-        let load = || Embedder::load(&self.name, &self.location, &self.options, &*self.stop);
+    fn run(&self) -> Result<LoadedModel> {
+        let load = || LoadedModel::load(&self.name, &self.location, &self.options, &*self.stop);
         // A panic must not leave others waiting for ever.
-        let loaded = std::panic::catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
+        std::panic::catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
             let name = &self.name;
             Err(Error::internal(format!(
                 "a panic while loading model '{name}'"
             )))
-        });
-        loaded.map(Arc::new)
+        })
     }
 }
 
@@ -225,7 +281,7 @@ impl LoadJob {
 /// is no other to be had.
 fn start(
     job: LoadJob,
-    done: impl FnOnce(Result<SharedEmbedder>) + Send + 'static,
+    done: impl FnOnce(Result<LoadedModel>) + Send + 'static,
 ) -> Option<JoinHandle<()>> {
     // Before any lock of the loader's is taken, and to the end of the load: see there.
     let setting_up = match SettingUp::enter() {
@@ -260,11 +316,7 @@ fn start(
 }
 
 /// Waits for the outcome of a slot that this thread fills; nothing of ours is left running then.
-fn wait_for(
-    slot: &Slot,
-    thread: Option<JoinHandle<()>>,
-    stop: &dyn Stop,
-) -> Result<SharedEmbedder> {
+fn wait_for(slot: &Slot, thread: Option<JoinHandle<()>>, stop: &dyn Stop) -> Result<LoadedModel> {
     let outcome = slot.wait(stop).inspect_err(|_| wait_at_the_end())?;
     if let Some(thread) = thread {
         let _ = thread.join();
@@ -273,13 +325,13 @@ fn wait_for(
 }
 
 impl Slot {
-    fn fill(&self, outcome: Result<SharedEmbedder>) {
+    fn fill(&self, outcome: Result<LoadedModel>) {
         *lock(&self.outcome) = Some(outcome);
         self.ready.notify_all();
     }
 
     /// Waits until it is filled, which is the outer result.
-    fn wait(&self, stop: &dyn Stop) -> Result<Result<SharedEmbedder>> {
+    fn wait(&self, stop: &dyn Stop) -> Result<Result<LoadedModel>> {
         let mut outcome = lock(&self.outcome);
         loop {
             if let Some(outcome) = &*outcome {
@@ -293,7 +345,7 @@ impl Slot {
         }
     }
 
-    fn loaded(&self) -> Option<SharedEmbedder> {
+    fn loaded(&self) -> Option<LoadedModel> {
         lock(&self.outcome).as_ref()?.as_ref().ok().cloned()
     }
 }
