@@ -269,6 +269,7 @@ fn exponentials<L: Lanes>(lanes: L, scores: &mut [f32], largest: L::Floats) -> f
 
 /// `e^x` for numbers up to 0: to the nearest power of two, and a polynomial for the rest (Cephes' `expf`).
 #[inline(always)]
+#[allow(clippy::excessive_precision)] // as they are printed there
 fn exp<L: Lanes>(lanes: L, x: L::Floats) -> L::Floats {
     // Below this the result is no normal number: it counts as the smallest one.
     let x = lanes.max(x, lanes.splat(-87.0));

@@ -256,7 +256,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
             let middle = Sheet::new(memory.inner.all_mut(), inner);
             self.split(left, up, 0..inner / PANEL, Activation::Gelu, middle);
             self.round(0..count, middle, None, &mut memory.inner_words, inner);
-            let out = Sheet::new(memory.added.all_mut(), hidden).from_row(from);
+            let out = Sheet::new(memory.added.all_mut(), hidden).rows_from(from);
             self.product(&memory.inner_words, count, down, 0..hidden / PANEL, out);
         }
     }
@@ -339,7 +339,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
                 right,
                 panels,
                 activation,
-                out: out.from_row(rows.start),
+                out: out.rows_from(rows.start),
                 arithmetic: PhantomData,
             });
         };
@@ -409,7 +409,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
                     stride,
                     tokens: rows.len(),
                     size,
-                    out: out.from_row(own.start),
+                    out: out.rows_from(own.start),
                     column,
                     scratch: &mut *scratch,
                 });

@@ -6,6 +6,7 @@
 use crate::engine::encoder::lanes::Lanes;
 
 /// Odd coefficients of the numerator, highest first.
+#[allow(clippy::excessive_precision)] // as it is printed there
 const NUMERATOR: [f32; 7] = [
     -2.72614225801306e-10,
     2.77068142495902e-08,
@@ -17,6 +18,7 @@ const NUMERATOR: [f32; 7] = [
 ];
 
 /// Even coefficients of the denominator, highest first.
+#[allow(clippy::excessive_precision)] // likewise
 const DENOMINATOR: [f32; 5] = [
     -1.45660718464996e-05,
     -2.13374055278905e-04,

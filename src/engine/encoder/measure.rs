@@ -137,7 +137,7 @@ fn attention<L: Lanes>(lanes: L, tokens: usize) -> f64 {
                     stride,
                     tokens,
                     size,
-                    out: out.from_row(first),
+                    out: out.rows_from(first),
                     column: head * size,
                     scratch: &mut memory,
                 });

@@ -42,7 +42,7 @@ impl<'a, T> Sheet<'a, T> {
     ///
     /// # Panics
     /// Where there are fewer.
-    pub fn from_row(self, from: usize) -> Self {
+    pub fn rows_from(self, from: usize) -> Self {
         assert!(from <= self.rows);
         Sheet {
             // SAFETY: `from` rows are there.

@@ -134,7 +134,7 @@ impl Job<'_> {
         let Ok(source) = self.target.files.graph_source() else {
             return Ok(Err(None));
         };
-        let found = plan.from_packed(&self.target, &source);
+        let found = plan.packed(&self.target, &source);
         Ok(found.map(|found| self.with_native(found)).map_err(Some))
     }
 
@@ -147,7 +147,7 @@ impl Job<'_> {
         }
         let before = match &self.unpacked {
             Some(reason) => reason.clone(),
-            None => match plan.from_packed(&self.target, source) {
+            None => match plan.packed(&self.target, source) {
                 Ok(found) => return Ok(self.with_native(found)),
                 Err(reason) => reason,
             },
@@ -156,7 +156,7 @@ impl Job<'_> {
             .stop
             .check()
             .map_err(|e| e.message().to_owned())?;
-        let mut made = plan.from_graph(&self.target, source, hidden)?;
+        let mut made = plan.of_graph(&self.target, source, hidden)?;
         made.native.before = Some(before).filter(|before| before != NONE);
         Ok(self.with_native(made))
     }

@@ -105,11 +105,7 @@ impl Plan {
     ///
     /// # Errors
     /// Why none can be used, `none was kept` where there is none.
-    pub fn from_packed(
-        &self,
-        target: &Target<'_>,
-        source: &OnnxGraph,
-    ) -> Result<NativeSession, String> {
+    pub fn packed(&self, target: &Target<'_>, source: &OnnxGraph) -> Result<NativeSession, String> {
         let mut reason = NONE.to_owned();
         for place in self.places(target) {
             match self.read(target, source, &place) {
@@ -166,7 +162,7 @@ impl Plan {
     ///
     /// # Errors
     /// Why it cannot be had.
-    pub fn from_graph(
+    pub fn of_graph(
         &self,
         target: &Target<'_>,
         source: &OnnxGraph,
