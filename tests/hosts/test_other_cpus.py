@@ -20,7 +20,8 @@ FP32 = 0.604624  # FlagEmbedding's, see test_reference.py
 # `max` is whatever this qemu can emulate.
 CPUS = {"qemu64": {1}, "Nehalem": {1, 2}, "Haswell": {1, 2, 3}, "max": {1, 2, 3}}
 # How far the cosine may be from FlagEmbedding's. fp32's is what rounds to the documented 0.60462.
-PRECISIONS = {"fp32": 4e-6, "int8": 0.01}
+# Emulated CPUs have no VNNI, so int8 has seven-bit weights there.
+PRECISIONS = {"fp32": 4e-6, "int8": 0.02}
 # Emulation is slow: what is not the default runs on the least CPU and on the first with AVX2.
 CASES = [(cpu, "fp32") for cpu in CPUS] + [(cpu, p) for p in PRECISIONS if p != "fp32" for cpu in ("qemu64", "Haswell")]
 
