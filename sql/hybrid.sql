@@ -1,7 +1,10 @@
 -- Hybrid search: what is meant (a bge index) and what is said (FTS5), over the same content table, in one
--- ranking. Reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): a row's score is the sum of
--- 1 / (60 + its place) over the lists it is in. Places, and not scores, are added, since a cosine and a
--- bm25 have no common measure.
+-- ranking. The score of a row is its cosine and a share of its bm25 that never exceeds a tenth:
+-- cosine + 0.1 * bm25 / (bm25 + 10). Reciprocal rank fusion, which adds places, gives both lists the same
+-- weight whatever they are worth: where the words say little, it loses what the meaning had found. Here a
+-- strong match of words lifts a row past others of nearly the same meaning, and no further.
+--
+-- Either list names candidates, and each candidate gets both measures, whichever list it is from.
 --
 --   :question   the text, as the user typed it
 --
@@ -13,32 +16,48 @@
 -- Put your names in their place. It is a query and not a view on purpose: a view that names a module which
 -- another program has not loaded stops that program's ALTER TABLE.
 WITH
-  meaning AS (
+  meaning AS MATERIALIZED (
     SELECT rowid AS id, row_number() OVER (ORDER BY distance, rowid) AS place
     FROM docs_bge WHERE docs_bge MATCH :question AND k = 50
   ),
-  said AS (
-    -- A text, whatever was given, up to its first NUL character: FTS5 takes neither NULL nor a NUL.
-    SELECT printf('%s', :question) AS question
+  said AS MATERIALIZED (
+    -- A text, whatever was given, up to its first NUL character: FTS5 takes neither NULL nor a NUL. Its
+    -- words, each in quotes, so that no character of it is FTS5 syntax; a row that has more of the rarer
+    -- ones comes first.
+    SELECT '"' || replace(replace(printf('%s', :question), '"', ' '), ' ', '" OR "') || '"' AS words
   ),
-  words AS (
-    -- The words of the question, each in quotes, so that no character of it is FTS5 syntax; a row that
-    -- has more of the rarer ones comes first.
-    SELECT rowid AS id, row_number() OVER (ORDER BY rank, rowid) AS place
+  words AS MATERIALIZED (
+    SELECT id, row_number() OVER (ORDER BY bm25, id) AS place
+    FROM (
+      SELECT rowid AS id, rank AS bm25
+      FROM docs_fts WHERE docs_fts MATCH (SELECT words FROM said) ORDER BY rank LIMIT 50
+    )
+  ),
+  candidates AS MATERIALIZED (
+    SELECT id FROM meaning UNION SELECT id FROM words
+  ),
+  cosines AS MATERIALIZED (
+    SELECT rowid AS id, score AS cosine
+    FROM docs_bge WHERE docs_bge MATCH :question AND rowid IN (SELECT id FROM candidates)
+  ),
+  bm25s AS MATERIALIZED (
+    -- FTS5's bm25 is the lower the better. The + has FTS5 go through its matches once, and not once for
+    -- each candidate.
+    SELECT rowid AS id, -rank AS bm25
     FROM docs_fts
-    WHERE docs_fts MATCH
-      (SELECT '"' || replace(replace(question, '"', ' '), ' ', '" OR "') || '"' FROM said)
-    ORDER BY rank LIMIT 50
-  ),
-  lists AS (
-    SELECT id, place, 'meaning' AS list FROM meaning
-    UNION ALL
-    SELECT id, place, 'words' FROM words
+    WHERE docs_fts MATCH (SELECT words FROM said) AND +rowid IN (SELECT id FROM candidates)
   )
-SELECT docs.id, docs.title, round(sum(1.0 / (60 + place)), 5) AS score,
-       max(CASE list WHEN 'meaning' THEN place END) AS by_meaning,
-       max(CASE list WHEN 'words' THEN place END) AS by_words
-FROM lists JOIN docs ON docs.id = lists.id
-GROUP BY docs.id
+SELECT docs.id, docs.title,
+       -- A row that is not embedded yet counts as the least similar of the candidates.
+       round(coalesce(cosine, (SELECT min(cosine) FROM cosines), 0)
+             + coalesce(0.1 * bm25 / (bm25 + 10), 0), 5) AS score,
+       meaning.place AS by_meaning,
+       words.place AS by_words
+FROM candidates
+JOIN docs ON docs.id = candidates.id
+LEFT JOIN cosines ON cosines.id = candidates.id
+LEFT JOIN bm25s ON bm25s.id = candidates.id
+LEFT JOIN meaning ON meaning.id = candidates.id
+LEFT JOIN words ON words.id = candidates.id
 ORDER BY score DESC, docs.id
 LIMIT 10;

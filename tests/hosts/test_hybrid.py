@@ -35,13 +35,18 @@ def test_meaning_finds_what_words_do_not(connect):
 
 
 def test_words_find_a_code_that_means_nothing(connect):
-    rows = ranked(database(connect), "days off E-17")
+    db = database(connect)
+    rows = ranked(db, "days off E-17")
     by_id = {row[0]: row for row in rows}
     assert by_id[4][3] is not None and by_id[1][4] is not None and by_id[5][4] is not None
     assert by_id[3][4] is None, "the parking article has none of the words"
-    for _, _, score, by_meaning, by_words in rows:
-        expected = sum(1 / (60 + place) for place in (by_meaning, by_words) if place)
-        assert abs(score - expected) < 1e-5
+    cosines = dict(db.execute("SELECT rowid, score FROM docs_bge WHERE docs_bge MATCH 'days off E-17' AND k = 5"))
+    in_words = "SELECT rowid, -bm25(docs_fts) FROM docs_fts WHERE docs_fts MATCH 'days OR off OR \"E-17\"'"
+    bm25s = dict(db.execute(in_words))
+    for rowid, _, score, _, by_words in rows:
+        bm25 = bm25s.get(rowid, 0)
+        assert (by_words is not None) == (rowid in bm25s)
+        assert abs(score - cosines[rowid] - 0.1 * bm25 / (bm25 + 10)) < 2e-5
     assert [row[2] for row in rows] == sorted((row[2] for row in rows), reverse=True)
 
 
@@ -58,3 +63,42 @@ def test_any_value_is_a_question(connect):
         rows = ranked(db, question)
         assert rows == [] or all(row[3] is not None or row[4] is not None for row in rows), question
     assert {row[0] for row in ranked(db, "E-17\0 form") if row[4]} >= {1, 5}
+
+
+def test_each_candidate_has_both_measures_whichever_list_names_it(connect):
+    db = database(connect)
+    # Each list names 50 candidates: 45 rows are in both, 10 have the words and another meaning, and one has the
+    # meaning and a single common word.
+    both = [(n, "Coffee", f"Coffee was spilled over computer number {n}.") for n in range(10, 55)]
+    words = [(n, "Ledger", f"Tax form E-17, over a year, was filed by the notary, {n}.") for n in range(60, 70)]
+    meaning = (80, "Laptop", "Hot coffee ran into keyboards: turn them upside down and let notebooks dry for two days.")
+    # Without others, words that most rows have would count nothing.
+    others = [(n, "Parking", f"Badge {n}") for n in range(100, 250)]
+    db.executemany("INSERT INTO docs VALUES (?, ?, ?)", [*both, *words, meaning, *others])
+    db.execute("INSERT INTO docs_fts(docs_fts) VALUES ('rebuild')")
+    db.execute("SELECT bge_sync('docs_bge')").fetchone()
+    question = "coffee was spilled over a computer E-17"
+    rows = list(db.execute(RECIPE.replace("LIMIT 10", "LIMIT 1000"), {"question": question}))
+    by_id = {row[0]: row for row in rows}
+    in_index = "SELECT rowid, score FROM docs_bge WHERE docs_bge MATCH ?"
+    cosines = dict(db.execute(in_index, [question]))
+    words = " OR ".join(f'"{word}"' for word in question.split())
+    bm25s = dict(db.execute("SELECT rowid, -bm25(docs_fts) FROM docs_fts WHERE docs_fts MATCH ?", [words]))
+    assert any(row[3] is None and row[4] is not None for row in rows), "one is a candidate by words alone"
+    assert by_id[80][3] is not None and by_id[80][4] is None and bm25s[80] > 0.1
+    for rowid, _, score, _, _ in rows:
+        bm25 = bm25s.get(rowid, 0)
+        assert abs(score - cosines[rowid] - 0.1 * bm25 / (bm25 + 10)) < 2e-5, by_id[rowid]
+
+
+def test_a_row_that_is_not_embedded_yet_is_found_by_its_words(connect):
+    db = connect()
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, title TEXT, body TEXT)")
+    db.executemany("INSERT INTO docs VALUES (?, ?, ?)", DOCS)
+    db.execute("CREATE VIRTUAL TABLE docs_bge USING bge(title, body, content='docs', catchup=0)")
+    db.execute("CREATE VIRTUAL TABLE docs_fts USING fts5(title, body, content='docs', content_rowid='id')")
+    db.execute("SELECT bge_sync('docs_bge')").fetchone()
+    db.execute("INSERT INTO docs VALUES (6, 'New', 'The printer says QX-9.')")
+    db.execute("INSERT INTO docs_fts(docs_fts) VALUES ('rebuild')")
+    found = {row[0]: row for row in ranked(db, "QX-9")}
+    assert found[6][3] is None and found[6][4] == 1 and found[6][2] is not None
