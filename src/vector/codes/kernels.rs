@@ -5,6 +5,8 @@
 //! the versions agree to the bit. AVX-512 is left out: at AVX2 a scan is near the speed of memory.
 #![allow(unsafe_code)]
 
+use crate::vector::codes::block::{self, Scratch};
+use crate::vector::codes::coder::Coder;
 use crate::vector::codes::rotation::Rotation;
 
 /// Room for what f32 arithmetic loses, in units of the distance.
@@ -52,6 +54,20 @@ pub(super) fn estimates(scan: &Scan, codes: &[u8], out: &mut [f32]) {
     body::blocks(scan, codes, out, body::dots, |block, i| {
         scan.base - block.offset[i] - block.product(scan, i)
     });
+}
+
+/// Codes a block of vectors, with the widest instructions that the CPU has: see [`block::encode`].
+pub(super) fn encode(
+    coder: &Coder,
+    vectors: &[f32],
+    scratch: &mut Scratch,
+    out: &mut [u8],
+) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(cpu) = x86::Avx2::detect() {
+        return cpu.encode(coder, vectors, scratch, out);
+    }
+    block::encode(coder, vectors, scratch, out)
 }
 
 impl Rotation {
@@ -167,7 +183,7 @@ mod body {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Rotation, Scan, body};
+    use super::{Coder, Rotation, Scan, Scratch, block, body};
     use std::arch::x86_64::*;
 
     /// Proof that this CPU has AVX2: only [`Avx2::detect`] makes one.
@@ -192,6 +208,18 @@ mod x86 {
             unsafe { rotate(rotation, v) }
         }
 
+        #[inline]
+        pub fn encode(
+            self,
+            coder: &Coder,
+            vectors: &[f32],
+            scratch: &mut Scratch,
+            out: &mut [u8],
+        ) -> bool {
+            // SAFETY: `self` proves that the CPU has AVX2; the function is safe otherwise.
+            unsafe { encode(coder, vectors, scratch, out) }
+        }
+
         #[cfg(test)]
         pub fn dots(self, scan: &Scan, codes: &[u8], out: &mut [i32]) {
             // SAFETY: `self` proves that the CPU has AVX2; the function is safe otherwise.
@@ -207,6 +235,11 @@ mod x86 {
     #[target_feature(enable = "avx2")]
     fn rotate(rotation: &Rotation, v: &mut [f32]) {
         rotation.rotate(v);
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn encode(coder: &Coder, vectors: &[f32], scratch: &mut Scratch, out: &mut [u8]) -> bool {
+        block::encode(coder, vectors, scratch, out)
     }
 
     /// Codes that go through the registers together, to share the query's loads.

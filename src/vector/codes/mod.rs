@@ -39,6 +39,7 @@
 //! Codes lie one after the other, without padding. They mean something only together with the
 //! coder's centroid and seed, and have the same bits on every CPU.
 
+mod block;
 mod coder;
 mod kernels;
 mod query;

@@ -73,6 +73,85 @@ impl Rotation {
     }
 }
 
+impl Rotation {
+    /// Rotates several vectors side by side: `rows[i]` has element `i` of each. The bits are those of
+    /// [`Rotation::apply`].
+    #[inline(always)]
+    pub(super) fn rotate_rows<const LANES: usize>(&self, rows: &mut [[f32; LANES]]) {
+        let rest = self.dims - self.power;
+        for (t, signs) in self.signs.chunks_exact(self.dims).enumerate() {
+            for (row, &sign) in rows.iter_mut().zip(signs) {
+                scale_row(row, sign);
+            }
+            match t % 2 {
+                _ if rest == 0 => hadamard_rows(rows),
+                0 => hadamard_rows(&mut rows[..self.power]),
+                _ => {
+                    hadamard_rows(&mut rows[rest..]);
+                    mix_halves_of_rows(rows);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn scale_row<const LANES: usize>(row: &mut [f32; LANES], factor: f32) {
+    for x in row {
+        *x *= factor;
+    }
+}
+
+/// [`hadamard`], two steps at a time, so that rows are read and written half as often.
+#[inline(always)]
+fn hadamard_rows<const LANES: usize>(rows: &mut [[f32; LANES]]) {
+    let mut half = 1;
+    while 2 * half < rows.len() {
+        for four in rows.chunks_exact_mut(4 * half) {
+            let (low, high) = four.split_at_mut(2 * half);
+            let ((a, b), (c, d)) = (low.split_at_mut(half), high.split_at_mut(half));
+            for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+                for i in 0..LANES {
+                    let (first, second) = ((a[i] + b[i], a[i] - b[i]), (c[i] + d[i], c[i] - d[i]));
+                    (a[i], c[i]) = (first.0 + second.0, first.0 - second.0);
+                    (b[i], d[i]) = (first.1 + second.1, first.1 - second.1);
+                }
+            }
+        }
+        half *= 4;
+    }
+    if half < rows.len() {
+        let (low, high) = rows.split_at_mut(half);
+        butterfly_of_rows(low, high);
+    }
+    let scale = (1.0 / (rows.len() as f64).sqrt()) as f32;
+    for row in rows {
+        scale_row(row, scale);
+    }
+}
+
+/// [`mix_halves`].
+#[inline(always)]
+fn mix_halves_of_rows<const LANES: usize>(rows: &mut [[f32; LANES]]) {
+    let half = rows.len() / 2;
+    let (low, high) = rows.split_at_mut(rows.len() - half);
+    let low = &mut low[..half];
+    butterfly_of_rows(low, high);
+    let scale = 0.5f64.sqrt() as f32;
+    for row in low.iter_mut().chain(high) {
+        scale_row(row, scale);
+    }
+}
+
+#[inline(always)]
+fn butterfly_of_rows<const LANES: usize>(a: &mut [[f32; LANES]], b: &mut [[f32; LANES]]) {
+    for (a, b) in a.iter_mut().zip(b) {
+        for i in 0..LANES {
+            (a[i], b[i]) = (a[i] + b[i], a[i] - b[i]);
+        }
+    }
+}
+
 /// A turn by 45 degrees of each element and its partner half the dimensions on; the middle of an
 /// odd number has none. Where the two transforms of a round share few dimensions (1 of 511), it is
 /// this that mixes the halves.

@@ -82,4 +82,19 @@ impl Chunk {
         self.set_live(place, true);
         coder.encode(vector, &mut self.codes[place * size..(place + 1) * size])
     }
+
+    /// Codes vectors, which lie one after the other, into the slots of these places.
+    ///
+    /// # Errors
+    /// Wrong dimensions; other numbers of places and vectors.
+    pub fn encode_all(&mut self, coder: &Coder, places: &[usize], vectors: &[f32]) -> Result<()> {
+        let size = coder.code_bytes();
+        let mut codes = vec![0; places.len() * size];
+        coder.encode_all(vectors, &mut codes)?;
+        for (&place, code) in places.iter().zip(codes.chunks_exact(size)) {
+            self.set_live(place, true);
+            self.codes[place * size..(place + 1) * size].copy_from_slice(code);
+        }
+        Ok(())
+    }
 }

@@ -37,9 +37,7 @@ fn proven_z(coder: &Coder, sample: &[f32]) -> Result<f32> {
     };
     let rows: Vec<&[f32]> = every(TRIED.1).collect();
     let mut codes = vec![0; rows.len() * coder.code_bytes()];
-    for (row, code) in rows.iter().zip(codes.chunks_exact_mut(coder.code_bytes())) {
-        coder.encode(row, code)?;
-    }
+    coder.encode_all(&rows.concat(), &mut codes)?;
     let stored: Vec<Vec<u8>> = rows.iter().map(|row| blob::from_f32(row)).collect();
     let mut z = DEFAULT_Z;
     for query in every(TRIED.0) {
@@ -97,12 +95,16 @@ pub fn code_chunk(
     let shadow = passages.shadow();
     shadow.host.interrupts.check()?;
     let first = number * CHUNK as i64;
-    let mut chunk = Chunk::empty(coder);
+    let (mut places, mut vectors) = (Vec::new(), Vec::new());
     passages.each_between(first, first + CHUNK as i64, |slot, _, stored| {
         let vector = shadow.storage().decode(stored, coder.dims());
-        let vector = vector.map_err(|e| corrupt(e.message()))?;
-        chunk.encode(coder, (slot - first) as usize, &vector)
+        let mut vector = vector.map_err(|e| corrupt(e.message()))?;
+        places.push((slot - first) as usize);
+        vectors.append(&mut vector);
+        Ok(())
     })?;
+    let mut chunk = Chunk::empty(coder);
+    chunk.encode_all(coder, &places, &vectors)?;
     codes.append(number, &chunk)
 }
 
