@@ -241,7 +241,6 @@ fn write_figures(offset: &Wide, grids: &Grids, coder: &Coder, out: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vector::codes::kernels;
     use crate::vector::codes::rotation::SplitMix64;
     use proptest::prelude::*;
 
@@ -296,7 +295,7 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut vectors = good.clone();
             vectors[13] = bad;
-            assert!(!kernels::encode(
+            assert!(!encode(
                 &coder,
                 &vectors,
                 &mut Scratch::default(),

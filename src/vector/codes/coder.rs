@@ -1,8 +1,6 @@
 //! Makes the codes of vectors; what they are is said in [`crate::vector::codes`].
 
 use crate::error::{Error, Result};
-use crate::vector::codes::block::{LANES, Scratch};
-use crate::vector::codes::kernels;
 use crate::vector::codes::rotation::Rotation;
 
 /// The most dimensions a coder takes: the sums of a scan stay in i32.
@@ -122,36 +120,6 @@ impl Coder {
         let numbers = [offset, grid.scale, self.sigma(grid.squared_error)];
         for (bytes, number) in figures.chunks_exact_mut(4).zip(numbers) {
             bytes.copy_from_slice(&(number as f32).to_le_bytes());
-        }
-        Ok(())
-    }
-
-    /// Writes the codes of vectors that lie one after the other into `out`, likewise: the bits that
-    /// [`Coder::encode`] gives each of them, some four times as fast.
-    ///
-    /// # Errors
-    /// As [`Coder::encode`]; vectors or codes that are no whole number, or not equally many.
-    pub fn encode_all(&self, vectors: &[f32], out: &mut [u8]) -> Result<()> {
-        let (dims, size) = (self.dims(), self.code_bytes());
-        let count = vectors.len() / dims;
-        if vectors.len() != count * dims || out.len() != count * size {
-            return Err(Error::internal(format!(
-                "{} elements of vectors with {dims} dimensions, and {} bytes for codes of {size}",
-                vectors.len(),
-                out.len()
-            )));
-        }
-        let mut scratch = Scratch::default();
-        let blocks = vectors.chunks(LANES * dims);
-        for (vectors, out) in blocks.zip(out.chunks_mut(LANES * size)) {
-            let whole = vectors.len() == LANES * dims;
-            if whole && kernels::encode(self, vectors, &mut scratch, out) {
-                continue;
-            }
-            // The last ones, and a block with a vector that is refused here.
-            for (vector, code) in vectors.chunks(dims).zip(out.chunks_mut(size)) {
-                self.encode(vector, code)?;
-            }
         }
         Ok(())
     }

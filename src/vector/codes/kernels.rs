@@ -5,7 +5,8 @@
 //! the versions agree to the bit. AVX-512 is left out: at AVX2 a scan is near the speed of memory.
 #![allow(unsafe_code)]
 
-use crate::vector::codes::block::{self, Scratch};
+use crate::error::{Error, Result};
+use crate::vector::codes::block::{self, LANES, Scratch};
 use crate::vector::codes::coder::Coder;
 use crate::vector::codes::rotation::Rotation;
 
@@ -68,6 +69,38 @@ pub(super) fn encode(
         return cpu.encode(coder, vectors, scratch, out);
     }
     block::encode(coder, vectors, scratch, out)
+}
+
+impl Coder {
+    /// Writes the codes of vectors that lie one after the other into `out`, likewise: the bits that
+    /// [`Coder::encode`] gives each of them, some four times as fast.
+    ///
+    /// # Errors
+    /// As [`Coder::encode`]; vectors or codes that are no whole number, or not equally many.
+    pub fn encode_all(&self, vectors: &[f32], out: &mut [u8]) -> Result<()> {
+        let (dims, size) = (self.dims(), self.code_bytes());
+        let count = vectors.len() / dims;
+        if vectors.len() != count * dims || out.len() != count * size {
+            return Err(Error::internal(format!(
+                "{} elements of vectors with {dims} dimensions, and {} bytes for codes of {size}",
+                vectors.len(),
+                out.len()
+            )));
+        }
+        let mut scratch = Scratch::default();
+        let blocks = vectors.chunks(LANES * dims);
+        for (vectors, out) in blocks.zip(out.chunks_mut(LANES * size)) {
+            let whole = vectors.len() == LANES * dims;
+            if whole && encode(self, vectors, &mut scratch, out) {
+                continue;
+            }
+            // The last ones, and a block with a vector that is refused here.
+            for (vector, code) in vectors.chunks(dims).zip(out.chunks_mut(size)) {
+                self.encode(vector, code)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Rotation {
