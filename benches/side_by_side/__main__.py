@@ -101,6 +101,7 @@ def main():
     figures = json.loads(file.read_text()) if file.exists() else {"parts": {}}
     figures["machine"] = machine()
     places = places_of(chosen)
+    (ROOT / "target").mkdir(exist_ok=True)
     print(f"{figures['machine']}; load average {os.getloadavg()[0]:.2f}; {places['dist']}", flush=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "target", prefix="side-by-side-") as logs:
         pythons = {"own": sys.executable, "peers": str(chosen.peers / "bin/python")}
