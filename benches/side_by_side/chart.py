@@ -54,7 +54,7 @@ def drawn(figures):
         lines += more
     dates = " and ".join(sorted({part["date"] for part in parts.values()}))
     notes = [f"{figures['machine']}, {dates}; {sides.MODEL}.",
-             "Cosine: the mean to FlagEmbedding's vectors of the reference texts; the least, and all figures, are in docs/BENCHMARKS.md"]
+             "Cosine: the mean to FlagEmbedding's vectors of the reference texts. All figures: docs/BENCHMARKS.md"]
     lines += [text(20, y - 8 + 16 * n, note, "note") for n, note in enumerate(notes)]
     height = y + 24
     head = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">',

@@ -90,10 +90,16 @@ def bulk(bench):
                 times[side].append(seconds)
         rates = {side: texts["texts"] / statistics.median(of) for side, of in times.items()}
         works[name] = {"texts": texts["texts"], "tokens": texts["tokens"],
-                       "sides": {side: {"texts_per_second": rate, **against(rates, side)} for side, rate in rates.items()}}
+                       "sides": {side: {"texts_per_second": rate, **against(rates, side), **spread(times[side], texts["texts"])}
+                                 for side, rate in rates.items()}}
         for side, rate in rates.items():
             say(f"  {name}, {side}: {rate:.1f} texts/s{ratio(rates, side)}")
     return {"rounds": sizes["rounds"], "works": works}
+
+
+def spread(times, texts):
+    """The slowest and the fastest round: where they are far apart, something else was running."""
+    return {"slowest": texts / max(times), "fastest": texts / min(times)}
 
 
 def against(figures, side):
