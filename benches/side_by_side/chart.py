@@ -39,6 +39,8 @@ def panels(parts):
         return [(labelled(parts, side), figures[side][key], f"{figures[side][key]:.1f}{unit}", side.startswith("bge-"))
                 for side in sides.SIDES if side in figures]
     for name, work in parts.get("bulk", {}).get("works", {}).items():
+        if name != "sentences":  # one picture, the others are in the table
+            continue
         of = "" if "tokens" in name else f" of {work['tokens']:.0f} tokens"
         yield f"{name.capitalize()}{of}: texts a second, more is better", rows(work["sides"], "texts_per_second", "")
     if "one" in parts:

@@ -119,6 +119,8 @@ def conditions(figures):
         said.append(f"\"Cosine\" is to FlagEmbedding's vectors of {of['reference']} texts; \"top 10 shared\" is the part of "
                     f"the script's ten nearest of {of['descriptions']:,} package descriptions that a side finds too, over "
                     f"{of['queries']:,} queries.")
+    # What the person who measured has to say of a part stands in the file of the figures.
+    said += [part["note"] for part in parts.values() if "note" in part]
     missing = union(parts, "missing")
     if missing:
         said.append("Not measured: " + "; ".join(f"{name} ({why})" for name, why in missing.items()) + ".")
