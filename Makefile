@@ -18,7 +18,7 @@ export BGE_COMMIT := $(shell git describe --always --dirty 2>/dev/null)
 export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help build model demo demo-packages packages packages-aarch64 test test-all test-rust test-hosts test-packages test-packages-all \
-        lint bench clean runtime
+        lint bench bench-peers clean runtime
 
 help:
 	@echo "make demo           set up everything and rank a help desk's articles by meaning"
@@ -29,6 +29,7 @@ help:
 	@echo "make test           set up everything and run the tests"
 	@echo "make test-all       the same and those that take long or need a browser"
 	@echo "make bench          timings against ONNX Runtime in Python and other indexes (some 30 minutes)"
+	@echo "make bench-peers    what make bench compares with besides: fastembed, sentence-transformers, fasttextembed"
 	@echo "make lint           rustfmt and clippy, warnings are errors"
 	@echo "make clean          remove dist/, target/ and .venv/"
 
@@ -172,6 +173,18 @@ bench: build model .venv/.ready
 	@$(PYTHON) benches/bulk.py
 	@$(PYTHON) benches/passes.py
 	@$(PYTHON) benches/index.py
+	@$(PYTHON) benches/side_by_side
+
+# What the side-by-side figures are measured beside: 6 GB, most of it PyTorch's. Without it `make bench` leaves
+# those peers out by name.
+bench-peers: target/peers/.ready
+
+target/peers/.ready: benches/requirements-peers.txt
+	@scripts/setup.sh python3 venv
+	@echo "installing the peers of the benches into target/peers (some 3 minutes)"
+	@python3 -m venv target/peers
+	@target/peers/bin/python -m pip install --quiet --disable-pip-version-check -r benches/requirements-peers.txt
+	@touch $@
 
 clean:
 	rm -rf dist target .venv

@@ -17,16 +17,15 @@ import time
 
 import apsw
 import numpy as np
-import sqlite_vec
-import sqlite_vector
 
 import corpus
 import peer
+from vector_tables import (ASK_IDX, INTO_IDX, QUANTIZATIONS, QUANTIZED, TABLES, blobs, ids, prepare_quantized,
+                           sqlite_vec_file, sqlite_vector_file)
 
 FILES = corpus.CACHE / "databases"
 REAL = 20_000
 TOP = 10
-VECTOR = pathlib.Path(sqlite_vector.__file__).parent / "binaries/vector"
 PORTION = 10_000
 
 
@@ -39,7 +38,7 @@ def connect(name, fresh=False):
             pathlib.Path(f"{file}{ending}").unlink(missing_ok=True)
     db = apsw.Connection(str(file))
     db.enable_load_extension(True)
-    for extension in (peer.DIST / "libbge", VECTOR, sqlite_vec.loadable_path()):
+    for extension in (peer.DIST / "libbge", sqlite_vector_file(), sqlite_vec_file()):
         db.load_extension(str(extension))
     db.execute("PRAGMA journal_mode = wal; PRAGMA synchronous = normal")
     return db
@@ -48,51 +47,12 @@ def connect(name, fresh=False):
 # ---- the sides: how each is made, written and asked ----------------------------------------------
 
 DOCS = "CREATE TABLE docs(id INTEGER PRIMARY KEY, body TEXT, part INTEGER)"
-OURS = """CREATE VIRTUAL TABLE idx USING bge(body, content='', storage={});"""
 OVER_DOCS = DOCS + "; CREATE VIRTUAL TABLE idx USING bge(body, part UNINDEXED, content='docs')"
-INTO_IDX = "INSERT INTO idx(rowid, embedding) VALUES (?, ?)"
-ASK_IDX = "SELECT rowid FROM idx WHERE idx MATCH ? AND k = 10"
-
-# name: (schema, insert, select of the ten nearest)
-SIDES = {
-    "index": (OURS.format("f32"), INTO_IDX, ASK_IDX),
-    "index, f16": (OURS.format("f16"), INTO_IDX, ASK_IDX),
-    "index, int8": (OURS.format("int8"), INTO_IDX, ASK_IDX),
-    "index over a table": (OVER_DOCS, INTO_IDX, ASK_IDX),
-    "vec0": (
-        "CREATE VIRTUAL TABLE idx USING vec0(e float[384] distance_metric=cosine)",
-        "INSERT INTO idx(rowid, e) VALUES (?, ?)",
-        "SELECT rowid FROM idx WHERE e MATCH ? AND k = 10",
-    ),
-    "table": (
-        "CREATE TABLE t(id INTEGER PRIMARY KEY, e BLOB)",
-        "INSERT INTO t(id, e) VALUES (?, ?)",
-        "SELECT id FROM t ORDER BY bge_cosine(e, ?) DESC LIMIT 10",
-    ),
-}
-# sqlite-vector, over the same ordinary table. The last kind stays in the file for `first_queries`.
-QUANTIZATIONS = {"TURBO4": "qtype=TURBO,qbits=4", "INT8 (its default)": "qtype=INT8"}
-QUANTIZED = "SELECT rowid FROM vector_quantize_scan('t', 'e', ?, 10)"
-
-
-def prepare_quantized(db, options=None):
-    """sqlite-vector: quantizes what is in the table (once), and loads it into memory."""
-    db.execute("SELECT vector_init('t', 'e', 'dimension=384,type=FLOAT32,distance=COSINE')")
-    if options is not None:
-        db.execute("SELECT vector_quantize('t', 'e', ?)", (options,))
-    db.execute("SELECT vector_quantize_preload('t', 'e')")
+SIDES = {**TABLES, "index over a table": (OVER_DOCS, INTO_IDX, ASK_IDX)}
 
 
 def file_of(side):
     return side.replace(", ", "-").replace(" ", "-")
-
-
-def blobs(vectors):
-    return [v.tobytes() for v in np.ascontiguousarray(vectors, "<f4")]
-
-
-def ids(db, sql, query):
-    return {row[0] for row in db.execute(sql, (query,))}
 
 
 # ---- measures --------------------------------------------------------------------------------------
