@@ -1,8 +1,10 @@
 -- Hybrid search: what is meant (a bge index) and what is said (FTS5), over the same content table, in one
--- ranking. The score of a row is its cosine and a share of its bm25 that never exceeds a tenth:
--- cosine + 0.1 * bm25 / (bm25 + 10). Reciprocal rank fusion, which adds places, gives both lists the same
--- weight whatever they are worth: where the words say little, it loses what the meaning had found. Here a
--- strong match of words lifts a row past others of nearly the same meaning, and no further.
+-- ranking. The score of a row is its cosine, a share of its bm25 that never exceeds a tenth, and a share of what
+-- its bm25 is above that of the fifth best row:
+-- cosine + 0.1 * bm25 / (bm25 + 10) + 0.3 * max(0, bm25 - fifth) / (bm25 + 10). Reciprocal rank fusion, which
+-- adds places, gives both lists the same weight whatever they are worth: where the words say little, it loses what
+-- the meaning had found. Here words that many rows have lift them all a little, and a name or a number that few
+-- have lifts those far.
 --
 -- Either list names candidates, and each candidate gets both measures, whichever list it is from.
 --
@@ -18,7 +20,7 @@
 WITH
   meaning AS MATERIALIZED (
     SELECT rowid AS id, row_number() OVER (ORDER BY distance, rowid) AS place
-    FROM docs_bge WHERE docs_bge MATCH :question AND k = 50
+    FROM docs_bge WHERE docs_bge MATCH :question AND k = 100
   ),
   said AS MATERIALIZED (
     -- A text, whatever was given, up to its first NUL character: FTS5 takes neither NULL nor a NUL. Its
@@ -27,11 +29,14 @@ WITH
     SELECT '"' || replace(replace(printf('%s', :question), '"', ' '), ' ', '" OR "') || '"' AS words
   ),
   words AS MATERIALIZED (
-    SELECT id, row_number() OVER (ORDER BY bm25, id) AS place
+    SELECT id, row_number() OVER (ORDER BY bm25, id) AS place, -bm25 AS bm25
     FROM (
       SELECT rowid AS id, rank AS bm25
-      FROM docs_fts WHERE docs_fts MATCH (SELECT words FROM said) ORDER BY rank LIMIT 50
+      FROM docs_fts WHERE docs_fts MATCH (SELECT words FROM said) ORDER BY rank LIMIT 100
     )
+  ),
+  fifth AS MATERIALIZED (
+    SELECT coalesce((SELECT bm25 FROM words WHERE place = 5), 0) AS bm25
   ),
   candidates AS MATERIALIZED (
     SELECT id FROM meaning UNION SELECT id FROM words
@@ -50,7 +55,8 @@ WITH
 SELECT docs.id, docs.title,
        -- A row that is not embedded yet counts as the least similar of the candidates.
        round(coalesce(cosine, (SELECT min(cosine) FROM cosines), 0)
-             + coalesce(0.1 * bm25 / (bm25 + 10), 0), 5) AS score,
+             + coalesce(0.1 * bm25s.bm25 / (bm25s.bm25 + 10), 0)
+             + coalesce(0.3 * max(0, bm25s.bm25 - (SELECT bm25 FROM fifth)) / (bm25s.bm25 + 10), 0), 5) AS score,
        meaning.place AS by_meaning,
        words.place AS by_words
 FROM candidates

@@ -202,9 +202,9 @@ fn grids(sorted: &[Row]) -> Grids {
 fn write_levels(y: &[Row], grids: &Grids, coder: &Coder, out: &mut [u8]) {
     let width = coder.width();
     let mut threshold = [0.0; LANES];
-    for lane in 0..LANES {
+    for (threshold, exact) in threshold.iter_mut().zip(&grids.threshold) {
         // It is a magnitude, or infinite.
-        threshold[lane] = grids.threshold[lane] as f32;
+        *threshold = *exact as f32;
     }
     for byte in 0..width {
         let mut levels = [0u32; LANES];
