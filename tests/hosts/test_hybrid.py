@@ -84,7 +84,7 @@ def test_each_candidate_has_both_measures_whichever_list_names_it(connect):
     db.execute("INSERT INTO docs_fts(docs_fts) VALUES ('rebuild')")
     db.execute("SELECT bge_sync('docs_bge')").fetchone()
     question = "coffee was spilled over a computer E-17"
-    rows = list(db.execute(RECIPE.replace("LIMIT 10", "LIMIT 1000"), {"question": question}))
+    rows = list(db.execute(RECIPE.replace("\nLIMIT 10", "\nLIMIT 1000"), {"question": question}))
     by_id = {row[0]: row for row in rows}
     in_index = "SELECT rowid, score FROM docs_bge WHERE docs_bge MATCH ?"
     cosines = dict(db.execute(in_index, [question]))
