@@ -1,9 +1,8 @@
 //! Which kernels this CPU runs: found out once, or named by `BGE_KERNELS` (for tests).
 
 use crate::engine::encoder::format::Format;
-use crate::engine::encoder::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
-use crate::engine::encoder::lanes::{avx2, avx512};
+use crate::engine::encoder::lanes::{Lanes, avx2, avx512};
 
 /// The kernels of one kind of CPU, with the proof that they can be run.
 #[derive(Clone, Copy, Debug)]

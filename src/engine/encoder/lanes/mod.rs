@@ -8,7 +8,9 @@
 //! [`add_up`] does it. So the float and int8 kernels give the same bits on every CPU whose
 //! products of bytes are the same (`WEIGHTS` tells).
 
+#[cfg(target_arch = "x86_64")]
 pub mod avx2;
+#[cfg(target_arch = "x86_64")]
 pub mod avx512;
 #[cfg(test)]
 pub mod portable;
