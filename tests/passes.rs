@@ -521,13 +521,16 @@ fn external_data_and_links_are_followed() {
     let onnx = scratch.0.join("onnx");
     std::fs::write(onnx.join("model.onnx_data"), &data).unwrap();
     let texts = ["a", "how to embed a short text"];
-    let expected = embed(&tiny("tiny-bert", &Options::default()), &texts);
+    let expected = embed(
+        &tiny("tiny-bert", &with(&Pass::SWITCHED, Pooling::Cls)),
+        &texts,
+    );
     let assert_same = |model: &Embedder| {
         for (a, b) in embed(model, &texts).iter().zip(&expected) {
             assert!(difference(a, b) < 1e-5);
         }
     };
-    let model = scratch.load(&Options::default()).unwrap();
+    let model = scratch.load(&with(&Pass::SWITCHED, Pooling::Cls)).unwrap();
     assert!(
         Pass::SWITCHED
             .iter()
@@ -542,7 +545,7 @@ fn external_data_and_links_are_followed() {
         std::fs::rename(onnx.join(name), blobs.join(blob)).unwrap();
         std::os::unix::fs::symlink(format!("../blobs/{blob}"), onnx.join(name)).unwrap();
     }
-    let model = scratch.load(&Options::default()).unwrap();
+    let model = scratch.load(&with(&Pass::SWITCHED, Pooling::Cls)).unwrap();
     assert!(
         Pass::SWITCHED
             .iter()
@@ -557,7 +560,7 @@ fn external_data_and_links_are_followed() {
     std::fs::rename(blobs.join("2c3d"), scratch.0.join("other/2c3d")).unwrap();
     std::fs::remove_file(onnx.join("model.onnx_data")).unwrap();
     std::os::unix::fs::symlink("../other/2c3d", onnx.join("model.onnx_data")).unwrap();
-    match scratch.load(&Options::default()) {
+    match scratch.load(&with(&Pass::SWITCHED, Pooling::Cls)) {
         Ok(model) => {
             let reason = off(&model, Pass::Pool).unwrap_or_default();
             assert!(reason.contains("not in the graph's folder"), "{reason}");
@@ -650,6 +653,7 @@ fn a_cache_that_cannot_be_written_costs_nothing_else() {
     std::fs::write(&file, "x").unwrap();
     let options = Options {
         graph_cache: Some(file.join("graphs")),
+        encoder: EncoderChoice::Graph,
         ..Options::default()
     };
     let model = tiny("tiny-bert", &options);
