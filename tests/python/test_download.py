@@ -72,7 +72,10 @@ def snapshot(tmp_path):
 def test_the_model_comes_into_the_cache_and_the_extension_finds_it_there(person, hub, tmp_path):
     assert not works(person)
     done = command("download", env=person)
-    assert done.stdout.endswith(f"{support.MODEL} is in {snapshot(tmp_path)}\n")
+    assert f"{support.MODEL} is in {snapshot(tmp_path)}\n" in done.stdout
+    packed = list(snapshot(tmp_path).glob("*.bge-packed"))
+    assert done.stdout.endswith("its weights are packed for this CPU\n") == (len(packed) == 1)
+    assert packed or "its weights are not packed: " in done.stdout
     assert works(person)
     wanted = set(hub.files)
     assert {p.relative_to(snapshot(tmp_path)).as_posix() for p in snapshot(tmp_path).rglob("*") if p.is_file()} == wanted
