@@ -77,7 +77,7 @@ def test_the_model_comes_into_the_cache_and_the_extension_finds_it_there(person,
     assert done.stdout.endswith("its weights are packed for this CPU\n") == (len(packed) == 1)
     assert packed or "its weights are not packed: " in done.stdout
     assert works(person)
-    wanted = set(hub.files)
+    wanted = set(hub.files) | {path.name for path in packed}
     assert {p.relative_to(snapshot(tmp_path)).as_posix() for p in snapshot(tmp_path).rglob("*") if p.is_file()} == wanted
     assert (snapshot(tmp_path).parents[1] / "refs/main").read_text() == ENTRY["revision"]
     assert not (tmp_path / ".local").exists()
