@@ -17,7 +17,7 @@ use crate::engine::encoder::product::{Activation, Product, Words};
 use crate::engine::encoder::rows::RoundRows;
 use crate::engine::encoder::sheet::Sheet;
 use crate::engine::encoder::team::{Team, part};
-use crate::engine::models::pooling::Pooling;
+use crate::engine::models::pooling::{Pooling, SMALLEST_NORM};
 use crate::error::Result;
 use crate::memory::reserved;
 use std::marker::PhantomData;
@@ -436,13 +436,10 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
             }
             // The mean is not divided by the number of tokens: normalising undoes it.
             let squares: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-            let norm = squares.sqrt().max(SMALLEST_NORM);
+            let norm = squares.sqrt().max(f64::from(SMALLEST_NORM));
             for x in vector {
                 *x = (f64::from(*x) / norm) as f32;
             }
         }
     }
 }
-
-/// Below this a norm counts as this: as FlagEmbedding does it.
-const SMALLEST_NORM: f64 = 1e-12;

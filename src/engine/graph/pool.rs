@@ -4,14 +4,11 @@
 //! The mean is not divided by the number of tokens: normalising undoes it.
 
 use crate::engine::graph::edit::{self, int, node};
-use crate::engine::models::pooling::Pooling;
+use crate::engine::models::pooling::{Pooling, SMALLEST_NORM};
 use crate::engine::onnx::protobuf::{Model, data_type};
 
 /// The output of a graph that pools.
 pub const OUTPUT: &str = "bge_vectors";
-
-/// Below this a norm counts as this: as FlagEmbedding does it.
-const SMALLEST_NORM: f32 = 1e-12;
 
 /// The graph with `hidden` pooled, and nothing but that as its output.
 ///

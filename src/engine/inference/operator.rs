@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The domain of the operator.
-const DOMAIN: &str = "sqlite_bge";
+const DOMAIN: &str = "bge";
 
 /// Its name.
 const NAME: &str = "BertEncoder";
@@ -25,11 +25,10 @@ const NAME: &str = "BertEncoder";
 /// A graph with the inputs of `source` whose one node is the encoder.
 pub fn graph(source: &Model, dims: usize) -> Model {
     let inputs = source.body().input.iter();
-    let inputs =
-        inputs.filter(|input| INPUTS.contains(&input.name()) || input.name() == "token_type_ids");
+    let inputs = inputs.filter(|input| INPUTS.contains(&input.name()));
     let encoder = Node {
         domain: Some(DOMAIN.to_owned()),
-        ..edit::node(NAME, &INPUTS, &[OUTPUT], Vec::new())
+        ..edit::node(NAME, &INPUTS[..2], &[OUTPUT], Vec::new())
     };
     let mut model = source.clone();
     model.opset_import.retain(|set| set.domain().is_empty());
@@ -47,8 +46,8 @@ pub fn graph(source: &Model, dims: usize) -> Model {
     model
 }
 
-/// What the operator takes.
-const INPUTS: [&str; 2] = ["input_ids", "attention_mask"];
+/// The inputs of a BERT-like encoder, all int64 `[batch, tokens]`. The operator takes the first two.
+pub const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
 
 /// The domain, with an operator that runs this encoder on so many threads.
 ///
@@ -71,7 +70,7 @@ impl Operator for EncoderOperator {
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        INPUTS.map(|_| OperatorInput::required(TensorElementType::Int64))
+        [0, 1].map(|_| OperatorInput::required(TensorElementType::Int64))
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {

@@ -5,9 +5,10 @@
 //! has an input for them.
 
 use crate::engine::inference::assignment::Nodes;
+use crate::engine::inference::operator::INPUTS;
 use crate::engine::inference::runtime;
 use crate::engine::inference::session::{
-    Graph, INPUTS, SHRINK_ABOVE, Settings, check_inputs, is_half, nodes, open_graph, pad,
+    Graph, SHRINK_ABOVE, Settings, check_inputs, is_half, nodes, open_graph, pad,
 };
 use crate::engine::text::pairs::Pair;
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 use crate::engine::encoder::encoder::Encoder;
 use crate::engine::graph::{self, pool::OUTPUT};
 use crate::engine::inference::assignment::{self, Nodes};
-use crate::engine::inference::operator;
+use crate::engine::inference::operator::{self, INPUTS};
 use crate::engine::inference::pooling::pool;
 use crate::engine::inference::providers;
 use crate::engine::inference::runner::{Runner, Vectors};
@@ -65,9 +65,6 @@ pub struct Settings {
     /// For a GPU.
     pub gpu: GpuOptions,
 }
-
-/// The inputs of a BERT-like encoder, all int64 `[batch, tokens]`.
-pub(super) const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
 
 /// Names that exporters give to the hidden states of the last layer.
 pub const OUTPUTS: [&str; 2] = ["last_hidden_state", "token_embeddings"];

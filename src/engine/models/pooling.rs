@@ -21,3 +21,6 @@ impl Pooling {
         }
     }
 }
+
+/// Below this the norm of a pooled vector counts as this: as FlagEmbedding does it.
+pub const SMALLEST_NORM: f32 = 1e-12;

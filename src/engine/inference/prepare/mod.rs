@@ -1,9 +1,9 @@
 //! From a model's files to the session that runs: on which device, which graph passes are used, whether
 //! they did no harm, and what is loaded where they cannot be used.
 //!
-//! [`target`] is what is wanted, [`job`] one load on one device, [`on_gpu`] what must hold before a GPU is believed, [`native`]
-//! is our own encoder, [`make`] applies passes and checks them, [`reports`] says what became of them. A graph from the folder of kept ones was
-//! checked when it was made.
+//! [`target`] is what is wanted, [`job`] one load on one device, [`on_gpu`] what must hold before a GPU is
+//! believed, [`native`] is our own encoder, [`make`] applies passes and checks them, [`reports`] says what
+//! became of them. A graph from the folder of kept ones was checked when it was made.
 
 pub mod job;
 pub mod make;
