@@ -5,6 +5,7 @@
 //! - [`plan`]: from the terms of a query to what a cursor is to do, and the text between the two.
 //! - [`affinity`]: what a declared type makes of a value; [`names`]: what the tables of an index are
 //!   called; [`text`]: what a row says, and the hash that tells whether it has changed.
+//! - [`ranking`]: the pipeline that `rank` is given, and the maths of its stages.
 //!
 //! What is stored, each shadow table with one owner; [`parts`] puts them together:
 //! - [`shadow`]: which tables there are, statements on them ([`statements`]), settings (`_config`);
@@ -48,6 +49,8 @@ mod overlay;
 mod parts;
 mod plan;
 mod random;
+#[allow(dead_code)] // Until the search is wired to it.
+mod ranking;
 mod records;
 mod search;
 mod shadow;
