@@ -9,20 +9,28 @@ use super::content::{Located, Noting, triggers};
 use super::declare::ContentMode;
 use super::parts::Parts;
 use super::random::random;
+use super::ranking::run;
 use super::shadow::FORMAT;
 use super::sync::sync;
 use super::text::Joined;
 use crate::error::{Error, Result, if_there};
 use crate::sql::ffi::Value;
 
-const KNOWN: &str = "rebuild, sync, optimize, integrity-check";
+const KNOWN: &str = "rebuild, sync, optimize, integrity-check, rank";
 
-/// Runs a command.
+/// Runs a command; `rank` is what was given in that column.
 ///
 /// # Errors
 /// An unknown command; whatever goes wrong in it; what `integrity-check` finds.
-pub fn run(parts: Parts<'_>, command: &Value) -> Result<()> {
-    match command.as_str() {
+pub fn run(parts: Parts<'_>, command: &Value, rank: &Value) -> Result<()> {
+    let name = command.as_str();
+    if name != Some(run::SETTING) && !rank.is_null() {
+        return Err(Error::invalid(
+            "a ranking is given with the command 'rank' alone: VALUES ('rank', 'hybrid')",
+        ));
+    }
+    match name {
+        Some(run::SETTING) => run::set_default(parts, rank),
         Some("rebuild") => rebuild(parts),
         Some("sync") => {
             refuse_taken_names(parts, if_there(parts.content.locate())?.as_ref())?;
@@ -49,6 +57,7 @@ fn rebuild(parts: Parts<'_>) -> Result<()> {
         _ => random()?.wrapping_abs() / 2,
     };
     let wanted = if_there(parts.shadow.get("triggers"))?.unwrap_or(Value::Null);
+    let rank = if_there(parts.shadow.get(run::SETTING))?.filter(|rank| rank.as_str().is_some());
     let content = parts.content.locate();
     if let Err(e) = &content
         && e.is_passing()
@@ -64,6 +73,9 @@ fn rebuild(parts: Parts<'_>) -> Result<()> {
     }
     parts.shadow.empty_tables()?;
     parts.shadow.set("generation", Value::Integer(generation))?;
+    if let Some(rank) = rank {
+        parts.shadow.set(run::SETTING, rank)?;
+    }
     if parts.shadow.keeps_text() {
         return Ok(());
     }

@@ -1,9 +1,9 @@
 //! Reading an index: a search, a scan, or one row.
 
 use super::affinity::real_text;
+use super::best::Best;
 use super::connected::Connected;
-use super::content::{Located, Origin, Present};
-use super::damage::corrupt;
+use super::content::{Located, Present};
 use super::declare::{ColumnRole, Hidden};
 use super::inputs::{self, Inputs};
 use super::model;
@@ -11,16 +11,15 @@ use super::ordinary;
 use super::overlay::{self, Overlay, unless_missing};
 use super::parts::Parts;
 use super::plan::{Access, Order, Recipe};
-use super::search::{Found, OrderBy, Search, VectorAt};
-use super::text::slice;
+use super::ranking::answer::{Answer, uncountable};
+use super::ranking::hit::Hit;
+use super::ranking::run::{self, Asked};
+use super::search::{Found, OrderBy, Search};
 use crate::engine::{Role, SharedEmbedder};
 use crate::error::{Error, Result};
 use crate::sql::ffi::{Host, Row, RowCursor, Statement, Value, ValueRef};
-use crate::vector::{Vector, blob};
+use crate::vector::Vector;
 use std::collections::VecDeque;
-
-/// Rows that are looked up at once where one lookup is dear.
-const BATCH: usize = 64;
 
 /// See the module.
 #[derive(Default)]
@@ -33,15 +32,15 @@ pub struct Cursor {
     left: usize,
     located: Option<Located>,
     /// Rows that were found and are there.
-    ready: VecDeque<(Present, Option<Found>)>,
-    row: Option<(Present, Option<Found>)>,
+    ready: VecDeque<(Present, Option<Hit>)>,
+    row: Option<(Present, Option<Hit>)>,
 }
 
 #[derive(Default)]
 enum Feed {
     #[default]
     Nothing,
-    Search(Box<Search>),
+    Answer(Box<Answer>),
     Scan(Statement<'static>),
 }
 
@@ -68,8 +67,8 @@ impl Cursor {
                 self.k = inputs.k;
                 self.left = inputs.k.unwrap_or(usize::MAX);
                 self.query = Some(inputs.query.clone());
-                let search = start_search(parts, &located, recipe, inputs)?;
-                self.feed = Feed::Search(Box::new(search));
+                let answer = start_search(parts, &located, recipe, inputs)?;
+                self.feed = Feed::Answer(Box::new(answer));
             }
         }
         self.located = Some(located);
@@ -102,7 +101,7 @@ impl Cursor {
                     self.feed = Feed::Nothing;
                 }
             }
-            Feed::Search(_) => {
+            Feed::Answer(_) => {
                 while self.ready.is_empty() && self.left > 0 {
                     self.find_more(parts, &located)?;
                 }
@@ -112,131 +111,61 @@ impl Cursor {
         Ok(())
     }
 
-    /// Looks up the next rows that were found: one that is gone, or no longer passes, is not found.
+    /// Has the next rows ready that were found and are there.
     fn find_more(&mut self, parts: Parts<'_>, located: &Located) -> Result<()> {
-        let Feed::Search(search) = &mut self.feed else {
+        let Feed::Answer(answer) = &mut self.feed else {
             return Ok(());
         };
-        let batch = if located.origin == Origin::View {
-            BATCH
-        } else {
-            1
-        };
-        let mut found = Vec::new();
-        while found.len() < batch.min(self.left)
-            && let Some(next) = search.next(parts)?
-        {
-            found.push(next);
-        }
-        if found.is_empty() {
+        let more = answer.more(parts, located, self.left)?;
+        if more.is_empty() {
             self.left = 0;
-            return Ok(());
         }
-        let ids: Vec<i64> = found.iter().map(|f| f.row).collect();
-        let mut now = parts.content.fetch_by_key(located, &ids)?;
-        for found in found {
-            let Some(present) = now.remove(&found.row) else {
-                continue;
-            };
-            let (filters, id) = (search.filters(), present.id);
-            if !filters.takes_values(parts.shadow, id, &present.values)? {
-                continue;
-            }
+        for (hit, present) in more {
+            let (filters, id) = (answer.search().filters(), present.id);
             let is_certain = || filters.are_certain_values(parts.shadow, id, &present.values);
             if self.k.is_some() && !is_certain()? {
                 return Err(uncountable(id));
             }
             self.left -= 1;
-            self.ready.push_back((present, Some(found)));
+            self.ready.push_back((present, Some(hit)));
         }
         Ok(())
     }
 
     fn hidden(&self, parts: Parts<'_>, hidden: Hidden) -> Result<Value> {
-        let Some((present, found)) = &self.row else {
+        let Some((present, hit)) = &self.row else {
             return Ok(Value::Null);
         };
-        let number =
-            |of: fn(&Found) -> f64| found.as_ref().map_or(Value::Null, |f| Value::Real(of(f)));
-        match hidden {
-            Hidden::Query => Ok(self.query.clone().unwrap_or(Value::Null)),
-            Hidden::K => Ok(Value::from(self.k.map(|k| k as i64))),
-            Hidden::Distance => Ok(number(Found::distance)),
-            Hidden::Score => Ok(number(|found| found.score)),
-            Hidden::Passage => self.passage(parts, present, found.as_ref()),
-            Hidden::Embedding => self.embedding(parts, present, found.as_ref()),
-        }
-    }
-
-    fn fresh(&self, n: usize) -> Option<&overlay::Fresh> {
-        match &self.feed {
-            Feed::Search(search) => search.overlay().passages.get(n),
-            _ => None,
-        }
-    }
-
-    /// The best passage's text; NULL where the text has changed since, or is not kept.
-    fn passage(&self, parts: Parts<'_>, present: &Present, found: Option<&Found>) -> Result<Value> {
-        let Some(joined) = &present.joined else {
-            return Ok(Value::Null);
+        let hit = hit.as_ref();
+        let found = hit.and_then(|hit| hit.found.as_ref());
+        let real = |value: Option<f64>| value.map_or(Value::Null, Value::Real);
+        let place = |place: Option<usize>| Value::from(place.map(|place| place as i64));
+        let overlay = match &self.feed {
+            Feed::Answer(answer) => Some(answer.search().overlay()),
+            Feed::Nothing | Feed::Scan(_) => None,
         };
-        let span = match found.map(|found| found.at) {
-            None => None,
-            Some(VectorAt::Fresh(n)) => self.fresh(n).map(|fresh| fresh.span),
-            Some(VectorAt::Slot(slot)) => {
-                if !parts.records.says(present.id, &joined.hash())? {
-                    return Ok(Value::Null);
-                }
-                parts.vectors.passages.span(slot)?
-            }
+        let best = Best {
+            parts,
+            overlay,
+            present,
+            found,
         };
-        let text = joined.text().zip(span);
-        let passage = text.and_then(|(text, (start, stop))| slice(&text.whole, start, stop));
-        Ok(passage.map_or(Value::Null, Value::from))
+        Ok(match hidden {
+            Hidden::Query => self.query.clone().unwrap_or(Value::Null),
+            Hidden::K => place(self.k),
+            Hidden::Distance => real(found.map(Found::distance)),
+            Hidden::Score => real(found.map(|found| found.score)),
+            Hidden::Passage => best.text()?.map_or(Value::Null, Value::from),
+            Hidden::Embedding => best.embedding()?,
+            Hidden::Rank => real(hit.map(|hit| hit.rank)),
+            Hidden::ByMeaning => place(hit.and_then(|hit| hit.by_meaning)),
+            Hidden::ByWords => place(hit.and_then(|hit| hit.by_words)),
+            Hidden::Bm25 => real(hit.and_then(|hit| hit.bm25)),
+            Hidden::Rerank => real(hit.and_then(|hit| hit.rerank)),
+            Hidden::Start => Value::from(best.span()?.map(|span| span.0)),
+            Hidden::Stop => Value::from(best.span()?.map(|span| span.1)),
+        })
     }
-
-    /// The vector of the best passage; of the first one where nothing was searched for.
-    fn embedding(
-        &self,
-        parts: Parts<'_>,
-        present: &Present,
-        found: Option<&Found>,
-    ) -> Result<Value> {
-        let slot = match found.map(|found| found.at) {
-            Some(VectorAt::Fresh(n)) => {
-                let fresh = self.fresh(n).map(|fresh| fresh.stored.clone());
-                return fresh.map_or(Ok(Value::Null), |stored| as_f32(parts, &stored));
-            }
-            Some(VectorAt::Slot(slot)) => Some(slot),
-            None => parts
-                .vectors
-                .passages
-                .slots_of(present.id)?
-                .first()
-                .copied(),
-        };
-        let Some(slot) = slot else {
-            return Ok(Value::Null);
-        };
-        match parts.vectors.passages.stored(slot)? {
-            Some(stored) => as_f32(parts, &stored),
-            None => Ok(Value::Null),
-        }
-    }
-}
-
-fn as_f32(parts: Parts<'_>, stored: &[u8]) -> Result<Value> {
-    let dims = match parts.shadow.get("dims")? {
-        Value::Integer(dims) => usize::try_from(dims).unwrap_or(0),
-        // Nothing is stored yet: a vector that this query made.
-        _ => parts.shadow.storage().dims(stored.len()),
-    };
-    let vector = parts
-        .shadow
-        .storage()
-        .decode(stored, dims)
-        .map_err(|e| corrupt(e.message()))?;
-    Ok(Value::Blob(blob::from_f32(&vector)))
 }
 
 fn start_search(
@@ -244,8 +173,10 @@ fn start_search(
     located: &Located,
     recipe: &Recipe,
     inputs: Inputs,
-) -> Result<Search> {
+) -> Result<Answer> {
     let settings = parts.shadow.settings()?;
+    let ranking = run::chosen(parts.shadow.spec(), &inputs.ranking, &settings)?;
+    let mut question: Option<String> = None;
     // A vector needs no model, but for pending rows; those are left out where none can be had.
     let mut loaded: Option<SharedEmbedder> = None;
     let query = match &inputs.query {
@@ -260,6 +191,7 @@ fn start_search(
             let model = model::get(parts.shadow, &settings)?;
             let query = model.embed(&text, Role::Query, parts.shadow.host.interrupts)?;
             loaded = Some(model);
+            question = Some(text);
             query.to_vec()
         }
     };
@@ -276,12 +208,14 @@ fn start_search(
         &inputs.filters,
         &mut pending_model,
     )?;
-    let order = match recipe.order {
-        Some(Order::Score) => OrderBy::Score,
-        _ => OrderBy::Distance,
+    let by_distance = match recipe.order {
+        Some(Order::Score) => Some(OrderBy::Score),
+        Some(Order::Distance) => Some(OrderBy::Distance),
+        _ => None,
     };
+    let order = by_distance.unwrap_or(OrderBy::Distance);
     let exact = inputs.filters.has_distances() && inputs.k.is_none();
-    Search::start(
+    let search = Search::start(
         parts,
         &settings,
         &query,
@@ -289,7 +223,16 @@ fn start_search(
         overlay,
         order,
         exact,
-    )
+    )?;
+    let Some(pipeline) = ranking else {
+        return Ok(Answer::by_meaning(search));
+    };
+    let asked = Asked {
+        question: question.as_deref(),
+        k: inputs.k,
+        by_distance,
+    };
+    run::answer(parts, located, search, &pipeline, &asked)
 }
 
 fn check_query_dims(dims: Option<usize>, vector: Vector<'_>) -> Result<()> {
@@ -335,14 +278,6 @@ fn scan(parts: Parts<'_>, located: &Located, inputs: &Inputs) -> Result<Statemen
         statement.bind(n + 1, operand)?;
     }
     Ok(statement)
-}
-
-/// Counting the row would give too few rows, or too many.
-fn uncountable(id: i64) -> Error {
-    Error::invalid(format!(
-        "k cannot be counted: whether row {id} passes is known to SQLite alone (a text compared with \
-         a number, or <> and not by BINARY); write ORDER BY distance LIMIT instead of k"
-    ))
 }
 
 impl RowCursor<Connected> for Cursor {

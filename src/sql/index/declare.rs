@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::sql::lexer::{Word, Words, is_bare_name, quote_name, shown};
 use options::{KNOWN, Options};
 pub use spec::{Column, ColumnRole, ContentMode, Hidden, Spec};
-use spec::{ROWIDS, is_taken, same};
+use spec::{ROWIDS, reserved, same};
 
 /// Words that SQLite does not take as a word of a type, or takes for more than that. *(Each one
 /// tried.)*
@@ -45,15 +45,23 @@ pub fn parse(index_name: &str, arguments: &[&str]) -> Result<Spec> {
             columns.push(column);
         }
     }
-    let spec = options.with(columns)?;
+    let mut spec = options.with(columns)?;
+    let names = spec.columns.iter().map(|column| column.name.as_str());
+    spec.hidden = Hidden::beside(names.chain([index_name]));
     for (n, column) in spec.columns.iter().enumerate() {
         let name = &column.name;
-        if is_taken(name) {
+        if spec.is_taken(name) {
+            let taken: Vec<&str> = reserved(spec.has_words()).collect();
+            let which = if spec.has_words() {
+                "an index with words"
+            } else {
+                "every index"
+            };
             return Err(Error::invalid(format!(
-                "a column cannot be called {}: every index has {} and {} of its own; give the column another \
+                "a column cannot be called {}: {which} has {} and {} of its own; give the column another \
                  name, in the table or in a view that is named as content instead of the table",
                 quote_name(name),
-                Hidden::NAMES.join(", "),
+                taken.join(", "),
                 ROWIDS.join(", "),
             )));
         }

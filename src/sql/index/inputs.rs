@@ -13,6 +13,8 @@ pub struct Inputs {
     pub query: Value,
     /// How many rows are wanted.
     pub k: Option<usize>,
+    /// How they are ranked; NULL where the query does not say.
+    pub ranking: Value,
     /// What is applied before ranking.
     pub filters: Filters,
     /// The bounds of the rowid, where nothing is searched for.
@@ -27,11 +29,12 @@ pub fn read(parts: Parts<'_>, recipe: &Recipe, values: &[ValueRef<'_>]) -> Resul
     let mut inputs = Inputs {
         query: Value::Null,
         k: None,
+        ranking: Value::Null,
         filters: Filters::default(),
         rowids: Vec::new(),
     };
     let limited = recipe.inputs.contains(&Input::K);
-    let mut searched = None;
+    let (mut searched, mut ranking) = (None, None);
     for (input, &value) in recipe.inputs.iter().zip(values) {
         match input {
             Input::Query => {
@@ -48,6 +51,16 @@ pub fn read(parts: Parts<'_>, recipe: &Recipe, values: &[ValueRef<'_>]) -> Resul
                 if inputs.k.replace(k).is_some_and(|other| other != k) {
                     return Err(Error::invalid("k is given twice"));
                 }
+            }
+            Input::Ranking => {
+                let given = value.to_value()?;
+                if ranking
+                    .replace(given.clone())
+                    .is_some_and(|other| other != given)
+                {
+                    return Err(Error::invalid("rank is given twice, expected one ranking"));
+                }
+                inputs.ranking = given;
             }
             Input::Uncut if value.is_from_bind() => return Err(Error::invalid(uncut())),
             Input::Uncut => {}
@@ -102,6 +115,9 @@ pub fn refused(refusal: Refusal, index: &str) -> Error {
             format!("k is given, but nothing to search for: WHERE {index} MATCH '...'")
         }
         Refusal::KUncut => uncut(),
+        Refusal::RankAlone => format!(
+            "rank says how to rank, but nothing is searched for: WHERE {index} MATCH '...' AND rank MATCH '...'"
+        ),
         Refusal::MatchColumn => {
             format!("MATCH searches the whole index, not a column: WHERE {index} MATCH '...'")
         }

@@ -28,6 +28,7 @@
 //! one, [`connected`] one as SQLite holds it.
 
 mod affinity;
+mod best;
 mod check;
 mod commands;
 mod condition;
@@ -49,7 +50,6 @@ mod overlay;
 mod parts;
 mod plan;
 mod random;
-#[allow(dead_code)] // Until the search is wired to it.
 mod ranking;
 mod records;
 mod search;
@@ -63,6 +63,7 @@ mod text;
 mod transaction;
 mod unfinished;
 mod vectors;
+mod words;
 mod write;
 
 use super::ffi::{Access, Connection, Host};

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! plan     = search | lookup | scan | refusal
-//! search   = "match"+ "k"* ( filter | "uncut" )* null* [ "order=distance" | "order=score" ]
+//! search   = "match"+ "k"* "rank"* ( filter | "uncut" )* null* [ "order=distance" | "order=score" | "order=rank" ]
 //! lookup   = "lookup" filter                           one row at most
 //! scan     = "scan" filter* [ "order=rowid" ]          by rowid, whatever is asked for
 //! filter   = subject test [ "?" ]                      "?": the operand may come from another table
@@ -13,11 +13,12 @@
 //! test     = "=" | "<>" | "<" | "<=" | ">" | ">=" | "-is" | "-is-not" | "-like" | "-glob" | "-regexp"
 //!          | "-in"                                     all values of an IN at once
 //! null     = "col" number "-null" | "col" number "-not-null"
-//! refusal  = "bad-k" | "k-alone" | "k-uncut" | "match-column" | "third-argument"
+//! refusal  = "bad-k" | "k-alone" | "k-uncut" | "rank-alone" | "match-column" | "third-argument"
 //! ```
 //!
-//! `match`, `k`, `uncut` and each filter have one value, in their order; the other words have none. All
-//! but `match` and `k` are checked again by SQLite.
+//! `match`, `k`, `rank`, `uncut` and each filter have one value, in their order; the other words have none.
+//! All but `match`, `k` and `rank` are checked again by SQLite. `rank = '...'` says what `rank MATCH '...'`
+//! says, as in FTS5.
 //!
 //! **What `k` means.** The `k` nearest rows of this MATCH and of this table's own constant filters. A
 //! filter whose value comes from another table never takes part in the cut, whatever the order of a
@@ -116,6 +117,8 @@ pub struct OrderTerm {
 pub struct Layout {
     /// For each column of the user's whether it is text that is embedded.
     pub indexed: Vec<bool>,
+    /// The columns behind the user's.
+    pub hidden: Vec<Hidden>,
 }
 
 impl Layout {
@@ -123,11 +126,12 @@ impl Layout {
     pub fn of(spec: &Spec) -> Self {
         Layout {
             indexed: spec.columns.iter().map(|column| column.indexed).collect(),
+            hidden: spec.hidden.clone(),
         }
     }
 
     fn role(&self, column: i32) -> Option<ColumnRole> {
-        ColumnRole::of(column, self.indexed.len())
+        ColumnRole::of(column, self.indexed.len(), &self.hidden)
     }
 }
 
@@ -182,7 +186,7 @@ const NEVER: f64 = 1e99;
 /// Plans a query.
 pub fn plan(layout: &Layout, terms: &[Term], order: &[OrderTerm]) -> Plan {
     let sorted = Sorted::new(layout, terms);
-    let needed = || sorted.queries.iter().chain(&sorted.ks);
+    let needed = || (sorted.queries.iter().chain(&sorted.ks)).chain(&sorted.rankings);
     if needed().any(|&n| !terms[n].usable) {
         return Plan::Impossible;
     }
@@ -198,6 +202,7 @@ pub fn plan(layout: &Layout, terms: &[Term], order: &[OrderTerm]) -> Plan {
 struct Sorted {
     queries: Vec<usize>,
     ks: Vec<usize>,
+    rankings: Vec<usize>,
     others: Vec<usize>,
     match_elsewhere: bool,
     third_argument: bool,
@@ -215,6 +220,9 @@ impl Sorted {
                 // Reading `k` is no limit: where none is given, `k` is NULL.
                 (Op::IsNull | Op::NotNull, Some(ColumnRole::Hidden(Hidden::K))) => continue,
                 (_, Some(ColumnRole::Hidden(Hidden::K))) => &mut sorted.ks,
+                (_, Some(ColumnRole::Hidden(Hidden::Rank))) if is_query && !term.can_take_all => {
+                    &mut sorted.rankings
+                }
                 (Op::Match, _) if term.usable => {
                     sorted.match_elsewhere = true;
                     &mut sorted.others
@@ -244,6 +252,8 @@ impl Sorted {
             Some(Refusal::BadK)
         } else if limited && self.queries.is_empty() {
             Some(Refusal::KAlone)
+        } else if !self.rankings.is_empty() && self.queries.is_empty() {
+            Some(Refusal::RankAlone)
         } else if self.third_argument && !self.queries.is_empty() {
             Some(Refusal::ThirdArgument)
         } else if self.match_elsewhere {
@@ -276,6 +286,9 @@ fn search(layout: &Layout, terms: &[Term], order: &[OrderTerm], sorted: &Sorted)
     }
     for &k in &sorted.ks {
         draft.take(k, Input::K, true, false);
+    }
+    for &ranking in &sorted.rankings {
+        draft.take(ranking, Input::Ranking, true, false);
     }
     let limited = !sorted.ks.is_empty();
     // A rowid makes a search no cheaper, see `SEARCH`.
@@ -397,6 +410,7 @@ fn ranking(layout: &Layout, order: &[OrderTerm]) -> Option<Order> {
     match (layout.role(first.column)?, first.descending) {
         (ColumnRole::Hidden(Hidden::Distance), false) => Some(Order::Distance),
         (ColumnRole::Hidden(Hidden::Score), true) => Some(Order::Score),
+        (ColumnRole::Hidden(Hidden::Rank), false) => Some(Order::Rank),
         _ => None,
     }
 }

@@ -191,6 +191,31 @@ impl Search {
         }
     }
 
+    /// The best passage of a row, wherever it stands; none for a row without vectors.
+    ///
+    /// # Errors
+    /// What SQLite says; damage.
+    pub fn found_of(&mut self, parts: Parts<'_>, row: i64) -> Result<Option<Found>> {
+        let mut best: Option<Found> = None;
+        let rescorer = &mut self.rescorer;
+        let mut look = |at: VectorAt, stored: &[u8]| -> Result<()> {
+            let score = rescorer.cosine(stored).map_err(|e| corrupt(e.message()))?;
+            if best.is_none_or(|best| score > best.score) {
+                best = Some(Found { row, score, at });
+            }
+            Ok(())
+        };
+        if self.overlay.replaced.contains(&row) {
+            let fresh = self.overlay.passages.iter().enumerate();
+            let mut of_row = fresh.filter(|(_, fresh)| fresh.row == row);
+            of_row.try_for_each(|(n, fresh)| look(VectorAt::Fresh(n), &fresh.stored))?;
+        } else {
+            let passages = parts.vectors.passages;
+            passages.each_of_row(row, |slot, stored| look(VectorAt::Slot(slot), stored))?;
+        }
+        Ok(best)
+    }
+
     /// Rescores coded slots until none that is left can be nearer than the best row in the heap.
     fn rescore(&mut self, parts: Parts<'_>) -> Result<()> {
         loop {

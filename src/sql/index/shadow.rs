@@ -47,6 +47,8 @@ pub struct Settings {
     pub dims: Option<usize>,
     /// The key that a full scan of the content has passed.
     pub scanned: Scanned,
+    /// The default ranking.
+    pub rank: Option<String>,
 }
 
 /// How far a full scan of the content has come.
@@ -317,7 +319,7 @@ impl<'a> Shadow<'a> {
     pub fn settings(self) -> Result<Settings> {
         let mut read = self.sql(
             "SELECT k, v FROM {config} \
-             WHERE k IN ('format', 'generation', 'model', 'fingerprint', 'dims', 'scan')",
+             WHERE k IN ('format', 'generation', 'model', 'fingerprint', 'dims', 'scan', 'rank')",
         )?;
         let mut found = HashMap::new();
         while read.step()? == Row::Ready {
@@ -352,7 +354,15 @@ impl<'a> Shadow<'a> {
             value if value.as_str() == Some("all") => Scanned::All,
             other => return Err(corrupt(format_args!("scan is {other:?}"))),
         };
+        let rank = match take("rank") {
+            Value::Null => None,
+            value => match value.as_str() {
+                Some(text) => Some(text.to_owned()),
+                None => return Err(corrupt(format_args!("rank is {value:?}"))),
+            },
+        };
         Ok(Settings {
+            rank,
             generation: integer(&take("generation"), "generation")?,
             model,
             dims,

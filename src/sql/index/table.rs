@@ -6,7 +6,7 @@
 use super::connected::Connected;
 use super::content::triggers;
 use super::cursor::Cursor;
-use super::declare::{self, ColumnRole};
+use super::declare::{self, ColumnRole, Hidden};
 use super::handle::Index;
 use super::names::{Names, PROTECTED};
 use super::parts::Parts;
@@ -95,7 +95,9 @@ impl StoredTable for Connected {
                     // What is returned becomes last_insert_rowid().
                     let last = host.db.last_insert_rowid();
                     ordinary::verify(parts.shadow)?;
-                    commands::run(parts, &command.to_value()?)?;
+                    let rank = self.index.spec.number_of(Hidden::Rank);
+                    let rank = rank.map_or(Ok(Value::Null), |rank| columns.get(rank).to_value())?;
+                    commands::run(parts, &command.to_value()?, &rank)?;
                     return Ok(last);
                 }
             }

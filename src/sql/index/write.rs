@@ -233,10 +233,15 @@ fn update_columns(
 /// The vector that a write gives; an error for hidden columns that cannot be written.
 fn hidden(parts: Parts<'_>, columns: Columns<'_>, update: bool) -> Result<Option<Vec<f32>>> {
     let spec = &parts.shadow.spec();
-    for hidden in Hidden::ALL {
-        let value = columns.get(spec.number_of(hidden));
+    let (mut embedding, first) = (None, spec.query_column());
+    for (n, &hidden) in spec.hidden.iter().enumerate() {
+        let value = columns.get(first + n);
         let untouched = value.is_null() && (value.is_unchanged() || !update);
-        if hidden == Hidden::Embedding || untouched {
+        if hidden == Hidden::Embedding {
+            embedding = Some(value);
+            continue;
+        }
+        if untouched {
             continue;
         }
         // An UPDATE hands over what was read, NULL without MATCH.
@@ -248,7 +253,9 @@ fn hidden(parts: Parts<'_>, columns: Columns<'_>, update: bool) -> Result<Option
             spec.name_of(hidden, &parts.shadow.names().index)
         )));
     }
-    let value = columns.get(spec.number_of(Hidden::Embedding));
+    let Some(value) = embedding else {
+        return Ok(None);
+    };
     match value.kind() {
         _ if value.is_unchanged() => Ok(None),
         Type::Null if !update => Ok(None),

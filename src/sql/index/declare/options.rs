@@ -108,6 +108,7 @@ impl Options {
             chunk_tokens: self.chunk_tokens,
             overlap: self.overlap.unwrap_or(DEFAULT_OVERLAP.min(most / 2)),
             storage: self.storage.unwrap_or_default(),
+            hidden: Vec::new(),
         })
     }
 }

@@ -25,6 +25,8 @@ pub struct Spec {
     pub overlap: usize,
     /// How vectors are kept.
     pub storage: Storage,
+    /// The columns behind the user's, [`Hidden::Query`] first.
+    pub hidden: Vec<Hidden>,
 }
 
 /// A column of the user's.
@@ -73,24 +75,81 @@ pub enum Hidden {
     Passage,
     /// A vector, written instead of a text.
     Embedding,
+    /// What rows are ranked by, the lowest first; what MATCH on it says is the ranking.
+    Rank,
+    /// The place by meaning.
+    ByMeaning,
+    /// The place by words.
+    ByWords,
+    /// FTS5's bm25 of the words.
+    Bm25,
+    /// The reranker's logit.
+    Rerank,
+    /// The first character of the best passage.
+    Start,
+    /// The character behind its last.
+    Stop,
 }
 
 impl Hidden {
     /// All of them, in their order.
-    pub const ALL: [Hidden; 6] = [
+    const ALL: [Hidden; 13] = [
         Hidden::Query,
         Hidden::K,
         Hidden::Distance,
         Hidden::Score,
         Hidden::Passage,
         Hidden::Embedding,
+        Hidden::Rank,
+        Hidden::ByMeaning,
+        Hidden::ByWords,
+        Hidden::Bm25,
+        Hidden::Rerank,
+        Hidden::Start,
+        Hidden::Stop,
     ];
 
-    /// The names of all but the first.
-    pub const NAMES: [&'static str; 5] = ["k", "distance", "score", "passage", "embedding"];
+    /// The name and the type; none for the column that is called like the index.
+    const fn named(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Hidden::Query => return None,
+            Hidden::K => ("k", "INTEGER"),
+            Hidden::Distance => ("distance", "REAL"),
+            Hidden::Score => ("score", "REAL"),
+            Hidden::Passage => ("passage", "TEXT"),
+            Hidden::Embedding => ("embedding", "BLOB"),
+            Hidden::Rank => ("rank", "REAL"),
+            Hidden::ByMeaning => ("by_meaning", "INTEGER"),
+            Hidden::ByWords => ("by_words", "INTEGER"),
+            Hidden::Bm25 => ("bm25", "REAL"),
+            Hidden::Rerank => ("rerank", "REAL"),
+            Hidden::Start => ("start", "INTEGER"),
+            Hidden::Stop => ("stop", "INTEGER"),
+        })
+    }
 
-    /// The types of all but the first.
-    const TYPES: [&'static str; 5] = ["INTEGER", "REAL", "REAL", "TEXT", "BLOB"];
+    /// Whether every index has the column. The others came later: an index that was declared before may
+    /// have a column of the user's, or itself, of their name, which then wins.
+    const fn is_always_there(self) -> bool {
+        (self as usize) <= Hidden::Embedding as usize
+    }
+
+    /// Those of an index with these names in use.
+    pub fn beside<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Vec<Hidden> {
+        let in_use = |name: &str| names.clone().any(|used| same(used, name));
+        let is_there = |hidden: &Hidden| match hidden.named() {
+            Some((name, _)) => hidden.is_always_there() || !in_use(name),
+            None => true,
+        };
+        Hidden::ALL.into_iter().filter(is_there).collect()
+    }
+}
+
+/// The names of hidden columns that no column of the user's may have.
+pub fn reserved(with_words: bool) -> impl Iterator<Item = &'static str> {
+    let reserved = move |hidden: &Hidden| with_words || hidden.is_always_there();
+    let all = Hidden::ALL.into_iter().filter(reserved);
+    all.filter_map(|hidden| hidden.named().map(|(name, _)| name))
 }
 
 /// What a column number of SQLite's stands for.
@@ -105,14 +164,15 @@ pub enum ColumnRole {
 }
 
 impl ColumnRole {
-    /// For a table with that many columns of the user's; `None` for a number that it has not.
-    pub fn of(number: i32, columns: usize) -> Option<Self> {
+    /// For a table with that many columns of the user's and these of ours; `None` for a number that it has
+    /// not.
+    pub fn of(number: i32, columns: usize, hidden: &[Hidden]) -> Option<Self> {
         let Ok(number) = usize::try_from(number) else {
             return (number == -1).then_some(ColumnRole::Rowid);
         };
         match number.checked_sub(columns) {
             None => Some(ColumnRole::OfUser(number)),
-            Some(behind) => Hidden::ALL.get(behind).copied().map(ColumnRole::Hidden),
+            Some(behind) => hidden.get(behind).copied().map(ColumnRole::Hidden),
         }
     }
 }
@@ -131,7 +191,7 @@ impl Spec {
             matches!(&self.content, ContentMode::External { name, .. } if same(name, index_name));
         let why = if index_name.is_empty() || index_name.contains('\0') {
             "a name has at least one character, and no NUL".to_owned()
-        } else if is_taken(index_name) {
+        } else if self.is_taken(index_name) {
             format!("one of its columns is called {quoted}")
         } else if self.columns.iter().any(|c| same(&c.name, index_name)) {
             format!(
@@ -147,33 +207,42 @@ impl Spec {
         )))
     }
 
-    /// The number of one of our own columns.
-    pub fn number_of(&self, hidden: Hidden) -> usize {
-        self.columns.len() + hidden as usize
+    /// The number of one of our own columns, if the index has it.
+    pub fn number_of(&self, hidden: Hidden) -> Option<usize> {
+        let place = self.hidden.iter().position(|there| *there == hidden);
+        place.map(|place| self.columns.len() + place)
     }
 
     /// The number of the column that is called like the index.
     pub fn query_column(&self) -> usize {
-        self.number_of(Hidden::Query)
+        self.columns.len()
     }
 
     /// The name of a hidden column.
     pub fn name_of<'n>(&self, hidden: Hidden, index_name: &'n str) -> &'n str {
-        match hidden as usize {
-            0 => index_name,
-            n => Hidden::NAMES[n - 1],
-        }
+        hidden.named().map_or(index_name, |(name, _)| name)
     }
 
     /// What a column number of SQLite's stands for.
     pub fn role(&self, number: i32) -> Option<ColumnRole> {
-        ColumnRole::of(number, self.columns.len())
+        ColumnRole::of(number, self.columns.len(), &self.hidden)
+    }
+
+    /// Whether a column of the user's, or the index, may not be called so.
+    pub fn is_taken(&self, name: &str) -> bool {
+        let mut taken = reserved(self.has_words()).chain(ROWIDS);
+        taken.any(|taken| same(taken, name))
+    }
+
+    /// Whether words are kept beside the vectors.
+    pub fn has_words(&self) -> bool {
+        false
     }
 
     /// The statement by which SQLite learns of the columns.
     pub fn create_table(&self, index_name: &str) -> String {
         // Without a type, HIDDEN itself would count as one, and give them the affinity NUMERIC.
-        let own = Hidden::NAMES.iter().zip(Hidden::TYPES);
+        let own = self.hidden.iter().filter_map(|hidden| hidden.named());
         let own = own.map(|(name, declared)| format!("{name} {declared} HIDDEN"));
         let columns: Vec<String> = self
             .columns
@@ -203,9 +272,4 @@ impl Column {
 /// Names are equal where SQLite finds them equal.
 pub fn same(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
-}
-
-pub fn is_taken(name: &str) -> bool {
-    let mut taken = Hidden::NAMES.iter().chain(&ROWIDS);
-    taken.any(|taken| same(taken, name))
 }

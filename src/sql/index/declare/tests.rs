@@ -54,19 +54,34 @@ fn the_transcript_is_read() {
         chunk_tokens: None,
         overlap: 32,
         storage: Storage::F32,
+        hidden: Hidden::beside([].into_iter()),
     };
     assert_eq!(spec, expected);
     assert_eq!(
         spec.create_table("notes_bge"),
         "CREATE TABLE x(\"title\", \"body\", \"lang\", \"notes_bge\" BLOB HIDDEN, k INTEGER HIDDEN, \
-         distance REAL HIDDEN, score REAL HIDDEN, passage TEXT HIDDEN, embedding BLOB HIDDEN)"
+         distance REAL HIDDEN, score REAL HIDDEN, passage TEXT HIDDEN, embedding BLOB HIDDEN, \
+         rank REAL HIDDEN, by_meaning INTEGER HIDDEN, by_words INTEGER HIDDEN, bm25 REAL HIDDEN, \
+         rerank REAL HIDDEN, start INTEGER HIDDEN, stop INTEGER HIDDEN)"
     );
     assert_eq!(spec.query_column(), 3);
-    assert_eq!(spec.number_of(Hidden::Embedding), 8);
+    assert_eq!(spec.number_of(Hidden::Embedding), Some(8));
     assert_eq!(spec.role(-1), Some(ColumnRole::Rowid));
     assert_eq!(spec.role(2), Some(ColumnRole::OfUser(2)));
     assert_eq!(spec.role(4), Some(ColumnRole::Hidden(Hidden::K)));
-    assert_eq!((spec.role(9), spec.role(-2)), (None, None));
+    assert_eq!((spec.role(16), spec.role(-2)), (None, None));
+}
+
+#[test]
+fn a_column_of_the_users_wins_over_a_later_one_of_ours() {
+    let spec = declared(&["a", "Rank UNINDEXED", "stop"]);
+    assert_eq!(spec.number_of(Hidden::Rank), None);
+    assert_eq!(spec.number_of(Hidden::ByMeaning), Some(9));
+    assert_eq!(spec.role(9), Some(ColumnRole::Hidden(Hidden::ByMeaning)));
+    assert!(!spec.create_table("idx").contains("rank REAL"));
+    assert!(!spec.hidden.contains(&Hidden::Stop));
+    let called_so = parse("start", &["a"]).unwrap();
+    assert!(!called_so.hidden.contains(&Hidden::Start));
 }
 
 #[test]
@@ -323,7 +338,8 @@ proptest! {
 
     #[test]
     fn any_name_survives_its_quotes(name in "[^\0]{1,20}") {
-        prop_assume!(!is_taken(&name) && !same(&name, "idx"));
+        let taken = declared(&["a"]).is_taken(&name);
+        prop_assume!(!taken && !same(&name, "idx"));
         let quoted = quote_name(&name);
         prop_assert_eq!(&declared(&[&quoted]).columns[0].name, &name);
         let single = format!("'{}'", name.replace('\'', "''"));

@@ -39,6 +39,8 @@ pub enum Refusal {
     KAlone,
     /// `k`, and a filter that only SQLite can apply, behind the cut.
     KUncut,
+    /// A ranking, and nothing to search for.
+    RankAlone,
     /// MATCH on another column than the one called like the index.
     MatchColumn,
     /// `distance =`, which is what the third argument of a call arrives as.
@@ -52,6 +54,8 @@ pub enum Input {
     Query,
     /// How many rows are wanted.
     K,
+    /// How rows are ranked.
+    Ranking,
     /// The operand of a filter.
     Filter(Filter),
     /// The operand of a filter that only SQLite can apply; looked at beside `k` alone.
@@ -157,20 +161,23 @@ impl Operator {
 pub enum Order {
     Distance,
     Score,
+    Rank,
     Rowid,
 }
 
-const REFUSALS: [(Refusal, &str); 5] = [
+const REFUSALS: [(Refusal, &str); 6] = [
     (Refusal::BadK, "bad-k"),
     (Refusal::KAlone, "k-alone"),
     (Refusal::KUncut, "k-uncut"),
+    (Refusal::RankAlone, "rank-alone"),
     (Refusal::MatchColumn, "match-column"),
     (Refusal::ThirdArgument, "third-argument"),
 ];
 
-const ORDERS: [(Order, &str); 3] = [
+const ORDERS: [(Order, &str); 4] = [
     (Order::Distance, "order=distance"),
     (Order::Score, "order=score"),
+    (Order::Rank, "order=rank"),
     (Order::Rowid, "order=rowid"),
 ];
 
@@ -208,6 +215,7 @@ impl fmt::Display for Input {
         match self {
             Input::Query => f.write_str("match"),
             Input::K => f.write_str("k"),
+            Input::Ranking => f.write_str("rank"),
             Input::Filter(filter) => filter.fmt(f),
             Input::Uncut => f.write_str("uncut"),
         }
@@ -286,6 +294,7 @@ impl FromStr for Recipe {
             match word {
                 "match" => recipe.inputs.push(Input::Query),
                 "k" => recipe.inputs.push(Input::K),
+                "rank" => recipe.inputs.push(Input::Ranking),
                 "uncut" => recipe.inputs.push(Input::Uncut),
                 _ => {
                     if let Some(order) = named(&ORDERS, word) {

@@ -1,5 +1,6 @@
 //! A test for each rule of planning. The table has two columns with text (0, 1), two without (2,
-//! 3), then the query (4), k (5), distance (6), score (7), passage (8) and embedding (9).
+//! 3), then the query (4), k (5), distance (6), score (7), passage (8), embedding (9), rank (10) and what
+//! says why (11 to 16).
 
 use super::*;
 use proptest::prelude::*;
@@ -12,10 +13,12 @@ const QUERY: i32 = 4;
 const K: i32 = 5;
 const DISTANCE: i32 = 6;
 const SCORE: i32 = 7;
+const RANK: i32 = 10;
 
 fn layout() -> Layout {
     Layout {
         indexed: vec![true, true, false, false],
+        hidden: Hidden::beside([].into_iter()),
     }
 }
 
@@ -396,6 +399,41 @@ fn operators_have_sqlites_numbers() {
 }
 
 #[test]
+fn a_ranking_is_an_input_of_a_search() {
+    for operator in [Op::Match, is(Operator::Eq)] {
+        let terms = [
+            matched(),
+            k(),
+            term(RANK, operator),
+            term(LANG, is(Operator::Eq)),
+        ];
+        let chosen = ordered(&terms, &[(RANK, false)]);
+        assert_eq!(chosen.text, "match k rank col2= order=rank", "{operator:?}");
+        assert!(chosen.order_consumed);
+    }
+    let later = [matched(), unusable(RANK, Op::Match)];
+    assert_eq!(plan(&layout(), &later, &[]), Plan::Impossible);
+    assert_eq!(chosen(&[term(RANK, Op::Match)]).text, "rank-alone");
+    // Compared otherwise, it is a column like others.
+    assert_eq!(
+        chosen(&[matched(), term(RANK, is(Operator::Lt))]).text,
+        "match"
+    );
+    assert_eq!(
+        chosen(&[matched(), k(), term(RANK, is(Operator::Lt))]).text,
+        "k-uncut"
+    );
+}
+
+#[test]
+fn only_the_lowest_ranks_come_first() {
+    assert!(!ordered(&[matched()], &[(RANK, true)]).order_consumed);
+    assert!(!ordered(&[], &[(RANK, false)]).order_consumed);
+    let tied = ordered(&[matched()], &[(RANK, false), (ROWID, false)]);
+    assert!(tied.order_consumed);
+}
+
+#[test]
 fn other_texts_are_no_plans() {
     for text in [
         "",
@@ -433,7 +471,7 @@ fn any_term() -> impl Strategy<Value = Term> {
         Just("my own-1")
     ];
     (
-        -2i32..12,
+        -2i32..18,
         code,
         prop::bool::weighted(0.9),
         any::<bool>(),
@@ -457,7 +495,7 @@ proptest! {
     fn any_plan_is_read_back(
         terms in prop::collection::vec(any_term(), 0..6),
         searches in any::<bool>(),
-        order in prop::collection::vec((-2i32..12, any::<bool>()), 0..3),
+        order in prop::collection::vec((-2i32..18, any::<bool>()), 0..3),
     ) {
         let mut terms = terms;
         if searches {
@@ -481,7 +519,7 @@ proptest! {
                 let term = &terms[argument.term];
                 prop_assert!(term.usable);
                 prop_assert!(!argument.all || term.can_take_all);
-                prop_assert_eq!(argument.omit, matches!(input, Input::Query | Input::K));
+                prop_assert_eq!(argument.omit, matches!(input, Input::Query | Input::K | Input::Ranking));
             }
             if chosen.recipe.access == Access::Search {
                 prop_assert!(chosen.cost >= 1e6);

@@ -1,0 +1,300 @@
+//! The candidates of a ranking: its first stage, over the two lists that an index can give.
+
+use super::fusion::{Fusion, common};
+use super::hit::Hit;
+use super::pipeline::First;
+use super::places::Ranks;
+use super::scale::Scale;
+use crate::error::Result;
+use crate::sql::index::content::{Located, Present};
+use crate::sql::index::filter::Filters;
+use crate::sql::index::parts::Parts;
+use crate::sql::index::search::{Found, Search};
+use crate::sql::index::words::WordHit;
+use std::collections::{HashMap, HashSet};
+use std::iter::Skip;
+use std::vec::IntoIter;
+
+/// Rows that are looked up at once.
+const BATCH: usize = 64;
+
+/// A candidate: the row, and how relevant it is so far (the higher, the better).
+pub struct Candidate {
+    /// The row.
+    pub hit: Hit,
+    /// On [`Candidates::scale`].
+    pub relevance: f64,
+}
+
+/// The candidates, the best first.
+pub struct Candidates {
+    /// See there.
+    pub list: Vec<Candidate>,
+    /// That of their relevances.
+    pub scale: Scale,
+    /// How many rows of the list that goes on behind them were found.
+    pub places: usize,
+    /// What follows behind them.
+    pub behind: Behind,
+}
+
+/// Rows behind the candidates.
+pub enum Behind {
+    /// None.
+    Nothing,
+    /// All others by their distance.
+    Meaning,
+    /// Others that have words of the question.
+    Words(Skip<IntoIter<WordHit>>),
+}
+
+/// Candidates with their ranks, in their order.
+pub struct Pool {
+    /// The rows.
+    pub hits: Vec<Hit>,
+    /// The ranks so far.
+    pub ranks: Ranks,
+    /// How many rows of the list that goes on behind them were found.
+    pub places: usize,
+    /// What follows behind them.
+    pub behind: Behind,
+}
+
+/// What candidates are gathered from.
+pub struct Gathering<'a> {
+    /// The index.
+    pub parts: Parts<'a>,
+    /// Its content.
+    pub located: &'a Located,
+    /// The search by meaning, at its start.
+    pub search: &'a mut Search,
+    /// The words of the question; none for one that is a vector.
+    pub question: Option<&'a str>,
+    /// How many candidates are wanted of each list.
+    pub depth: usize,
+}
+
+/// A row that has words of the question, as it passes the filters.
+struct Worded {
+    hit: WordHit,
+    found: Option<Found>,
+}
+
+impl Gathering<'_> {
+    /// The candidates of a first stage.
+    ///
+    /// # Errors
+    /// What SQLite says; damage; an interruption.
+    pub fn run(mut self, first: &First) -> Result<Candidates> {
+        match *first {
+            First::Meaning { .. } => self.meaning(),
+            First::Words { depth } => self.words(depth.is_none()),
+            First::Hybrid { weight, .. } => {
+                let weight = weight.unwrap_or(Fusion::default().weight);
+                self.hybrid(Fusion { weight })
+            }
+        }
+    }
+
+    fn meaning(&mut self) -> Result<Candidates> {
+        let list = self.by_meaning()?;
+        Ok(Candidates {
+            places: list.len(),
+            list: list
+                .into_iter()
+                .map(|hit| candidate(hit, |found| found.score))
+                .collect(),
+            scale: Scale::Cosine,
+            behind: Behind::Meaning,
+        })
+    }
+
+    fn words(&mut self, goes_on: bool) -> Result<Candidates> {
+        let hits = self.word_hits()?;
+        let (list, looked_at) = self.by_words(&hits)?;
+        let places = list.len();
+        let list = list.into_iter().enumerate().map(|(n, worded)| Candidate {
+            relevance: -worded.hit.bm25,
+            hit: Hit {
+                by_words: Some(n + 1),
+                ..Hit::by_words(worded.hit, worded.found)
+            },
+        });
+        Ok(Candidates {
+            list: list.collect(),
+            scale: Scale::Words,
+            places,
+            behind: match goes_on {
+                true => Behind::Words(hits.into_iter().skip(looked_at)),
+                false => Behind::Nothing,
+            },
+        })
+    }
+
+    fn hybrid(&mut self, fusion: Fusion) -> Result<Candidates> {
+        let near = self.by_meaning()?;
+        let places = near.len();
+        let hits = self.word_hits()?;
+        let (worded, _) = self.by_words(&hits)?;
+        let usual = common(worded.iter().map(|worded| -worded.hit.bm25));
+        // A row that only words find, and that has no vector yet, is as far as the farthest candidate.
+        let farthest = near
+            .last()
+            .and_then(|hit| hit.found)
+            .map_or(0.0, |found| found.score);
+        let ids: HashSet<i64> = near.iter().map(|hit| hit.row).collect();
+        let bm25: HashMap<i64, f64> = (hits.iter().filter(|hit| ids.contains(&hit.row)))
+            .map(|hit| (hit.row, hit.bm25))
+            .collect();
+        let mut all: Vec<Hit> = near;
+        for hit in &mut all {
+            hit.bm25 = bm25.get(&hit.row).copied();
+        }
+        let at: HashMap<i64, usize> = all
+            .iter()
+            .enumerate()
+            .map(|(n, hit)| (hit.row, n))
+            .collect();
+        for (n, Worded { hit, found }) in worded.into_iter().enumerate() {
+            match at.get(&hit.row) {
+                Some(&at) => all[at].by_words = Some(n + 1),
+                None => all.push(Hit {
+                    by_words: Some(n + 1),
+                    ..Hit::by_words(hit, found)
+                }),
+            }
+        }
+        let mut list: Vec<Candidate> = all
+            .into_iter()
+            .map(|hit| {
+                let cosine = hit.found.map_or(farthest, |found| found.score);
+                let relevance = fusion.score(cosine, -hit.bm25.unwrap_or(0.0), usual);
+                Candidate { hit, relevance }
+            })
+            .collect();
+        list.sort_by(|a, b| {
+            b.relevance
+                .total_cmp(&a.relevance)
+                .then(a.hit.row.cmp(&b.hit.row))
+        });
+        Ok(Candidates {
+            list,
+            scale: Scale::Cosine,
+            places,
+            behind: Behind::Meaning,
+        })
+    }
+
+    /// The nearest rows.
+    fn by_meaning(&mut self) -> Result<Vec<Hit>> {
+        let depth = self.depth;
+        let mut near: Vec<Hit> = Vec::new();
+        while near.len() < depth {
+            let mut found = Vec::new();
+            while found.len() < BATCH.min(depth - near.len())
+                && let Some(next) = self.search.next(self.parts)?
+            {
+                found.push(next);
+            }
+            if found.is_empty() {
+                break;
+            }
+            self.parts.shadow.host.interrupts.check()?;
+            let there = confirm(
+                self.parts,
+                self.located,
+                self.search.filters(),
+                found,
+                |f| f.row,
+            )?;
+            for (found, _) in there {
+                near.push(Hit {
+                    by_meaning: Some(near.len() + 1),
+                    ..Hit::by_meaning(found)
+                });
+            }
+        }
+        Ok(near)
+    }
+
+    fn word_hits(&self) -> Result<Vec<WordHit>> {
+        self.question
+            .map_or(Ok(Vec::new()), |question| self.parts.words.list(question))
+    }
+
+    /// The first rows by words that pass the filters, and how many were looked at for that.
+    fn by_words(&mut self, hits: &[WordHit]) -> Result<(Vec<Worded>, usize)> {
+        let (mut worded, mut looked_at): (Vec<Worded>, usize) = (Vec::new(), 0);
+        while worded.len() < self.depth && looked_at < hits.len() {
+            let most = BATCH.min(self.depth - worded.len());
+            let some: Vec<WordHit> = hits[looked_at..].iter().copied().take(most).collect();
+            looked_at += some.len();
+            self.parts.shadow.host.interrupts.check()?;
+            let filters = self.search.filters();
+            let there = confirm(self.parts, self.located, filters, some, |hit| hit.row)?;
+            for (hit, _) in there {
+                let found = self.search.found_of(self.parts, hit.row)?;
+                if has_distance(self.search.filters(), found.as_ref()) {
+                    worded.push(Worded { hit, found });
+                }
+            }
+        }
+        Ok((worded, looked_at))
+    }
+}
+
+/// Whether the distance of a row passes; without one, only where nothing is asked of it.
+pub fn has_distance(filters: &Filters, found: Option<&Found>) -> bool {
+    match found {
+        Some(found) => filters.takes_distance(found.distance(), found.score),
+        None => !filters.has_distances(),
+    }
+}
+
+fn candidate(hit: Hit, relevance: fn(&Found) -> f64) -> Candidate {
+    let relevance = hit.found.as_ref().map_or(0.0, relevance);
+    Candidate { hit, relevance }
+}
+
+impl Candidates {
+    /// The ranks of the candidates, which never fall.
+    pub fn ranked(self) -> Pool {
+        let mut ranks = Ranks::default();
+        let hits: Vec<Hit> = (self.list.into_iter())
+            .map(|candidate| Hit {
+                rank: ranks.next(self.scale.rank(candidate.relevance)),
+                ..candidate.hit
+            })
+            .collect();
+        Pool {
+            hits,
+            ranks,
+            places: self.places,
+            behind: self.behind,
+        }
+    }
+}
+
+/// Those of some rows that are there and pass the filters with their present values, in their order.
+///
+/// # Errors
+/// The content is gone or has changed; what SQLite says.
+pub fn confirm<T>(
+    parts: Parts<'_>,
+    located: &Located,
+    filters: &Filters,
+    rows: Vec<T>,
+    id: impl Fn(&T) -> i64,
+) -> Result<Vec<(T, Present)>> {
+    let ids: Vec<i64> = rows.iter().map(&id).collect();
+    let mut now = parts.content.fetch_by_key(located, &ids)?;
+    let mut there = Vec::with_capacity(rows.len());
+    for row in rows {
+        if let Some(present) = now.remove(&id(&row))
+            && filters.takes_values(parts.shadow, present.id, &present.values)?
+        {
+            there.push((row, present));
+        }
+    }
+    Ok(there)
+}
