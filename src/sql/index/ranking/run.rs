@@ -64,7 +64,7 @@ fn text_of(given: &Value) -> Result<&str> {
 /// A ranking that this index can have.
 fn read(spec: &Spec, text: &str) -> Result<Pipeline> {
     let at = |e: Error| e.at(format_args!("ranking '{}'", shown(text)));
-    let pipeline = Pipeline::parse(text).map_err(at)?;
+    let pipeline = Pipeline::parse(text)?;
     if pipeline.needs_words() && !spec.has_words() {
         return Err(at(Error::invalid(
             "this index has no words; make it with words = on, or with words = 'an FTS5 table' over the same \
