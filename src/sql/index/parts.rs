@@ -8,6 +8,7 @@ use super::notes::Notes;
 use super::records::Records;
 use super::shadow::Shadow;
 use super::vectors::Vectors;
+use super::words::Words;
 use crate::error::Result;
 use crate::sql::ffi::Host;
 
@@ -24,6 +25,8 @@ pub struct Parts<'a> {
     pub vectors: Vectors<'a>,
     /// The texts: `_text`, or the user's table with our triggers.
     pub content: Content<'a>,
+    /// `_words`, or an FTS5 table of the user's.
+    pub words: Words<'a>,
 }
 
 impl<'a> Parts<'a> {
@@ -36,15 +39,17 @@ impl<'a> Parts<'a> {
             records: Records::new(shadow),
             vectors: Vectors::new(shadow),
             content: Content::new(shadow),
+            words: Words::new(shadow),
         }
     }
 
-    /// Removes a row with its vectors.
+    /// Removes a row with its vectors and words.
     ///
     /// # Errors
     /// What SQLite says; damage.
     pub fn remove_row(self, id: i64) -> Result<()> {
         self.vectors.remove(id)?;
-        self.records.remove(id)
+        self.records.remove(id)?;
+        self.words.remove(id)
     }
 }

@@ -25,6 +25,8 @@ pub struct Spec {
     pub overlap: usize,
     /// How vectors are kept.
     pub storage: Storage,
+    /// Where the words of the texts are.
+    pub words: WordsMode,
 }
 
 /// A column of the user's.
@@ -56,6 +58,21 @@ pub enum ContentMode {
         /// The column that identifies a row; default: the INTEGER PRIMARY KEY.
         key: Option<String>,
     },
+}
+
+/// Where the words of the texts are, as an FTS5 table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum WordsMode {
+    /// Nowhere: the index is searched by meaning alone.
+    #[default]
+    Off,
+    /// In a table of the index's own, which keeps it in step.
+    Kept {
+        /// What FTS5 takes as `tokenize`; default: FTS5's own.
+        tokenize: Option<String>,
+    },
+    /// In a table of the user's, of this name; its rowids are the keys of the index.
+    Named(String),
 }
 
 /// The columns behind the user's, in this order.
