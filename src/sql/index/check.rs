@@ -54,6 +54,7 @@ pub fn integrity_check(parts: Parts<'_>) -> Result<()> {
     check_passages(parts, &settings, &mut faults)?;
     check_codes(parts, &settings, &mut faults)?;
     check_content(parts, &mut faults)?;
+    check_words(parts, &mut faults)?;
     faults.result()
 }
 
@@ -282,6 +283,16 @@ fn check_content(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
                 None => faults.add(format!("the text of row {id} is gone")),
             }
         }
+    }
+    Ok(())
+}
+
+/// The words of every row must be those of its text, pending or not.
+fn check_words(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
+    if parts.words.are_kept() {
+        let (content, noted) = (parts.content.locate()?, parts.notes.rows_sql()?);
+        let found = parts.words.faults(&content, &noted)?;
+        found.into_iter().for_each(|fault| faults.add(fault));
     }
     Ok(())
 }

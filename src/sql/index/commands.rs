@@ -37,7 +37,10 @@ pub fn run(parts: Parts<'_>, command: &Value, rank: &Value) -> Result<()> {
             sync(parts, None).map(drop)
         }
         Some("optimize") => optimize(parts),
-        Some("integrity-check") => integrity_check(parts),
+        Some("integrity-check") => {
+            integrity_check(parts)?;
+            parts.words.ask_fts5()
+        }
         Some(other) => Err(Error::invalid(format!(
             "unknown command '{other}'; known: {KNOWN}"
         ))),
@@ -65,6 +68,7 @@ fn rebuild(parts: Parts<'_>) -> Result<()> {
         return Err(e.clone());
     }
     refuse_taken_names(parts, content.as_ref().ok())?;
+    parts.words.check_names()?;
     triggers::drop_all(parts.shadow)?;
     if content.is_err() && parts.shadow.has_table("config")? {
         // Tried first: what cannot be declared again must not cost the vectors.
@@ -76,9 +80,17 @@ fn rebuild(parts: Parts<'_>) -> Result<()> {
     if let Some(rank) = rank {
         parts.shadow.set(run::SETTING, rank)?;
     }
-    if parts.shadow.keeps_text() {
-        return Ok(());
+    if !parts.shadow.keeps_text() {
+        declare_again(parts, content, wanted)?;
     }
+    match parts.words.are_kept() {
+        true => parts.words.remake(&parts.content.locate()?),
+        false => Ok(()),
+    }
+}
+
+/// Notes the content's names and makes its triggers, as they were.
+fn declare_again(parts: Parts<'_>, content: Result<Located>, wanted: Value) -> Result<()> {
     match content {
         Ok(content) => {
             parts.shadow.set("triggers", wanted)?;

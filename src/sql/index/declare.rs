@@ -11,7 +11,7 @@ use super::affinity::affinity_of;
 use crate::error::{Error, Result};
 use crate::sql::lexer::{Word, Words, is_bare_name, quote_name, shown};
 use options::{KNOWN, Options};
-pub use spec::{Column, ColumnRole, ContentMode, Hidden, Spec};
+pub use spec::{Column, ColumnRole, ContentMode, Hidden, Spec, WordsMode};
 use spec::{ROWIDS, reserved, same};
 
 /// Words that SQLite does not take as a word of a type, or takes for more than that. *(Each one

@@ -13,6 +13,7 @@
 //! - [`notes`]: `_log`, the rows that have changed. [`records`]: `_rows`, what rows said when they were
 //!   embedded.
 //! - [`vectors`]: `_passages` and `_codes`; it alone knows slots, chunks, stamps and the tail.
+//! - [`words`]: `_words`, an FTS5 table over the texts, or one of the user's.
 //! - [`content`]: where the texts are (`_text`, or a table or view of the user's), and the triggers.
 //!
 //! The verbs, functions over the parts:

@@ -11,6 +11,22 @@ pub const PROTECTED: [&str; 5] = ["config", "rows", "text", "passages", "codes"]
 /// triggers write to it, which DEFENSIVE would stop.
 pub const LOG: &str = "log";
 
+/// What follows `index_` in the name of the index's own FTS5 table, where it keeps words. Triggers write to it too.
+pub const WORDS: &str = "words";
+
+/// The tables of that FTS5 table, with what follows their names in CREATE TABLE; behind the key of `words_content`
+/// the columns are missing.
+pub const OF_WORDS: [(&str, &str); 5] = [
+    ("words_data", "(id INTEGER PRIMARY KEY, block BLOB)"),
+    (
+        "words_idx",
+        "(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID",
+    ),
+    ("words_content", "(id INTEGER PRIMARY KEY"),
+    ("words_docsize", "(id INTEGER PRIMARY KEY, sz BLOB)"),
+    ("words_config", "(k PRIMARY KEY, v) WITHOUT ROWID"),
+];
+
 /// All shadow tables that an index may have.
 pub fn shadow_tables() -> impl Iterator<Item = &'static str> {
     PROTECTED.into_iter().chain([LOG])
@@ -107,6 +123,15 @@ fn leading_name(text: &str) -> Option<(String, &str)> {
 /// The arguments of `CREATE VIRTUAL TABLE ... USING bge(...)`, as SQLite hands them over; `None` for
 /// any other CREATE text.
 pub fn declared_arguments(sql: &str) -> Option<Vec<String>> {
+    arguments_for(sql, "bge")
+}
+
+/// Whether the text is a `CREATE VIRTUAL TABLE ... USING fts5`.
+pub fn is_fts5(sql: &str) -> bool {
+    arguments_for(sql, "fts5").is_some()
+}
+
+fn arguments_for(sql: &str, module: &str) -> Option<Vec<String>> {
     let mut words = Words::new(sql);
     let is = |word: Option<Word>, wanted: &str| match word {
         Some(Word::Bare(word) | Word::Quoted(word)) => Some(word.eq_ignore_ascii_case(wanted)),
@@ -120,7 +145,7 @@ pub fn declared_arguments(sql: &str) -> Option<Vec<String>> {
             _ => {}
         }
     }
-    is(words.next().ok()?, "bge")?.then_some(())?;
+    is(words.next().ok()?, module)?.then_some(())?;
     words.skip_blanks().ok()?;
     match words.rest().strip_prefix('(') {
         Some(inside) => Some(lexer::arguments(inside)),

@@ -4,8 +4,9 @@
 //! somebody else's SQL. It is looked for before the first statement on them, and again when the schema has
 //! changed.
 
-use super::names::shadow_tables;
+use super::names::{OF_WORDS, shadow_tables};
 use super::shadow::Shadow;
+use super::words::Words;
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::{Row, Value};
 use crate::sql::lexer::quote_name;
@@ -24,6 +25,7 @@ pub fn verify(shadow: Shadow<'_>) -> Result<()> {
     if let Some((suffix, stranger)) = foreign(shadow)?.first() {
         return Err(stranger.refused(&shadow.index.names.bare(suffix)));
     }
+    Words::new(shadow).verify()?;
     shadow.index.verified.set(version);
     Ok(())
 }
@@ -81,6 +83,13 @@ impl Stranger {
     }
 }
 
+/// The shadow tables, and those of FTS5 where the index keeps words.
+fn watched(shadow: Shadow<'_>) -> Vec<&'static str> {
+    let of_words = OF_WORDS.iter().map(|(suffix, _)| *suffix);
+    let kept = Words::new(shadow).are_kept();
+    shadow_tables().chain(of_words.filter(|_| kept)).collect()
+}
+
 /// Shadow tables that are none of ours, and why.
 fn foreign(shadow: Shadow<'_>) -> Result<Vec<(&'static str, Stranger)>> {
     let schema = shadow.index.names.schema_table();
@@ -93,14 +102,15 @@ fn foreign(shadow: Shadow<'_>) -> Result<Vec<(&'static str, Stranger)>> {
         )
     })?;
     let names = &shadow.index.names;
-    let wanted: Vec<String> = shadow_tables().map(|table| names.bare(table)).collect();
+    let watched = watched(shadow);
+    let wanted: Vec<String> = watched.iter().map(|table| names.bare(table)).collect();
     let list = serde_json::Value::from(wanted.clone()).to_string();
     find.bind(1, &Value::from(list))?;
     let mut foreign = Vec::new();
     while find.step()? == Row::Ready {
         let name = find.text(0)?.unwrap_or_default();
         let found = wanted.iter().position(|w| w.eq_ignore_ascii_case(&name));
-        let Some(suffix) = found.and_then(|n| shadow_tables().nth(n)) else {
+        let Some(&suffix) = found.and_then(|n| watched.get(n)) else {
             continue;
         };
         let stranger = match (find.integer(1), find.integer(2), find.text(3)?) {

@@ -25,7 +25,7 @@ pub struct Parts<'a> {
     pub vectors: Vectors<'a>,
     /// The texts: `_text`, or the user's table with our triggers.
     pub content: Content<'a>,
-    /// `_words`.
+    /// `_words`, or an FTS5 table of the user's.
     pub words: Words<'a>,
 }
 
@@ -43,12 +43,13 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Removes a row with its vectors.
+    /// Removes a row with its vectors and words.
     ///
     /// # Errors
     /// What SQLite says; damage.
     pub fn remove_row(self, id: i64) -> Result<()> {
         self.vectors.remove(id)?;
-        self.records.remove(id)
+        self.records.remove(id)?;
+        self.words.remove(id)
     }
 }

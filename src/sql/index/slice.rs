@@ -382,8 +382,10 @@ fn check_declaration(parts: Parts<'_>, known: &Option<String>) -> Result<()> {
 /// Removes a row that is in the content no more.
 fn remove(parts: Parts<'_>, id: i64) -> Result<bool> {
     let was_there = parts.records.has(id)?;
-    if was_there {
-        parts.remove_row(id)?;
+    match was_there {
+        true => parts.remove_row(id)?,
+        // Displaced before it was ever embedded, it has words all the same.
+        false => parts.words.remove(id)?,
     }
     Ok(was_there)
 }

@@ -143,6 +143,11 @@ fn prepare_sync(parts: Parts<'_>, committer: Committer) -> Result<()> {
         // Renamed, which only the triggers say; they may be lost one day.
         committer.step(parts.shadow, || parts.content.remember(&content.named))?;
     }
+    if parts.words.are_lost(&content)? {
+        committer.step(parts.shadow, || {
+            parts.words.remake(&parts.content.locate()?)
+        })?;
+    }
     let rescan = content.noting != Noting::On || settings.scanned == Scanned::Nothing;
     if rescan || committer.read(parts.shadow, || parts.content.can_be_displaced(&content))? {
         let displaced =

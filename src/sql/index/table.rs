@@ -12,7 +12,7 @@ use super::names::{Names, PROTECTED};
 use super::parts::Parts;
 use super::plan::{Layout, Op, OrderTerm, Plan, Term, plan};
 use super::{check, commands, ordinary, write};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, if_there};
 use crate::sql::ffi::{Host, IndexInfo, NewTable, StoredTable, Value, Write};
 use crate::sql::lexer::quote_name;
 
@@ -51,6 +51,7 @@ impl StoredTable for Connected {
         parts.shadow.create_tables()?;
         ordinary::verify(parts.shadow)?;
         parts.content.declare()?;
+        parts.words.declare(&parts.content.locate()?)?;
         Ok((table, columns))
     }
 
@@ -61,6 +62,7 @@ impl StoredTable for Connected {
     fn destroy(&self, host: &Host<'_>) -> Result<()> {
         self.answer(host, |parts| {
             triggers::drop_all(parts.shadow)?;
+            parts.words.drop()?;
             let present = ordinary::present(parts.shadow)?;
             parts.shadow.drop_tables(&present)
         })
@@ -154,13 +156,19 @@ fn rename(parts: Parts<'_>, to: &str) -> Result<()> {
         ..shadow.names().clone()
     };
     let renamed = Index::new(names.clone(), shadow.spec().clone());
-    let renamed = Parts::new(shadow.host, &renamed).shadow;
+    let renamed = Parts::new(shadow.host, &renamed);
     if !shadow.keeps_text() && shadow.get("triggers")? != Value::Integer(0) {
         // Made now or by the next sync, they must find their names free.
-        triggers::check_names(renamed)?;
+        triggers::check_names(renamed.shadow)?;
     }
+    renamed.words.check_names()?;
+    let words_of = match parts.words.are_kept() {
+        true => if_there(parts.content.locate())?,
+        false => None,
+    };
     // The triggers name the log: at no moment may they name one that is not there.
     triggers::drop_all(shadow)?;
+    parts.words.rename(&names)?;
     let present = ordinary::present(shadow)?;
     shadow.index.statements.clear();
     for suffix in present {
@@ -173,7 +181,8 @@ fn rename(parts: Parts<'_>, to: &str) -> Result<()> {
     }
     shadow.index.statements.clear();
     if let Some(content) = content {
-        triggers::create(renamed, &content)?;
+        triggers::create(renamed.shadow, &content)?;
     }
-    Ok(())
+    // Of a content that is gone, the next sync makes them.
+    words_of.map_or(Ok(()), |located| renamed.words.renamed(&located))
 }

@@ -25,6 +25,7 @@ use crate::vector::Vector;
 /// What cannot be written here; a rowid that is taken; what SQLite says.
 pub fn write(parts: Parts<'_>, write: Write<'_>) -> Result<i64> {
     parts.shadow.check_format()?;
+    parts.words.prepare()?;
     match write {
         Write::Delete(rowid) => delete(parts, rowid.integer()).map(|()| 0),
         Write::Insert(rowid, columns) => insert(parts, rowid, columns),
@@ -77,6 +78,11 @@ fn insert(parts: Parts<'_>, rowid: ValueRef<'_>, columns: Columns<'_>) -> Result
         true => parts.content.keep(given, &values, false)?,
         false => insert_without_text(parts, given, &values)?,
     };
+    // A row that came without its words is to leave nothing.
+    parts
+        .words
+        .refresh(id)
+        .inspect_err(|_| drop(parts.content.forget(id)))?;
     match vector {
         Some(vector) => put_vector(parts, id, &vector)?,
         None => parts.notes.add(id)?,
@@ -173,6 +179,7 @@ fn update(parts: Parts<'_>, old: i64, rowid: ValueRef<'_>, columns: Columns<'_>)
     }
     if !changes.is_empty() {
         update_columns(parts, new, &values, &changes, vector.is_some())?;
+        parts.words.refresh(new)?;
     }
     if let Some(vector) = vector {
         put_vector(parts, new, &vector)?;
@@ -185,6 +192,8 @@ fn renumber(parts: Parts<'_>, old: i64, new: i64) -> Result<()> {
     parts.records.renumber(old, new)?;
     parts.vectors.passages.renumber(old, new)?;
     parts.content.renumber(old, new)?;
+    parts.words.remove(old)?;
+    parts.words.refresh(new)?;
     // Whether it is pending is not only in its notes: a scan may have passed `new`, and not `old`.
     parts.notes.add(new)
 }

@@ -35,13 +35,12 @@ pub struct Named {
 fn definitions(names: &Names, content: &Named) -> [(String, String); 3] {
     let log = quote_name(&names.bare("log"));
     let (table, key) = (quote_name(&content.table), quote_name(&content.key));
-    let columns = content.columns.iter();
-    let changes: String = columns.map(|c| changed(&quote_name(c))).collect();
+    let changed = changes(&content.key, content.columns.iter().map(String::as_str));
     let bodies = [
         format!("AFTER INSERT ON {table} BEGIN INSERT INTO {log}(id) VALUES (new.{key}); END"),
         format!("AFTER DELETE ON {table} BEGIN INSERT INTO {log}(id) VALUES (old.{key}); END"),
         format!(
-            "AFTER UPDATE ON {table} WHEN old.{key} IS NOT new.{key}{changes} BEGIN \
+            "AFTER UPDATE ON {table} WHEN {changed} BEGIN \
              INSERT INTO {log}(id) SELECT old.{key} WHERE old.{key} IS NOT new.{key}; \
              INSERT INTO {log}(id) VALUES (new.{key}); END"
         ),
@@ -57,6 +56,13 @@ fn definitions(names: &Names, content: &Named) -> [(String, String); 3] {
 /// content.
 fn mark(names: &Names) -> String {
     format!("INSERT INTO {}", quote_name(&names.bare("log")))
+}
+
+/// Whether an UPDATE changes the key or one of these columns.
+pub fn changes<'c>(key: &str, columns: impl Iterator<Item = &'c str>) -> String {
+    let key = quote_name(key);
+    let columns: String = columns.map(|column| changed(&quote_name(column))).collect();
+    format!("old.{key} IS NOT new.{key}{columns}")
 }
 
 fn changed(column: &str) -> String {
@@ -181,7 +187,8 @@ pub fn check_can_adopt(shadow: Shadow<'_>, content: &Named) -> Result<()> {
     Ok(())
 }
 
-fn not_ours(name: &str) -> Error {
+/// Of a trigger that is called as one of an index's own.
+pub fn not_ours(name: &str) -> Error {
     Error::invalid(format!(
         "there is a trigger '{name}' that is not of this index, which needs the name for one \
          of its own; drop it and make it again under another name"

@@ -1,6 +1,6 @@
 //! The options of an index: `content = 'notes'`, `storage = f16` and the like.
 
-use super::spec::{Column, ContentMode, Spec};
+use super::spec::{Column, ContentMode, Spec, WordsMode};
 use crate::engine::check_name;
 use crate::error::{Error, Result};
 use crate::sql::lexer::{Word, Words, is_name, shown};
@@ -11,7 +11,8 @@ use std::ops::RangeInclusive;
 pub const KNOWN: &str = "content (the name of a table or view, or ''), content_rowid (a column of it), \
                      model (a model's name), triggers ('on' or 'off'), catchup (0 to 100000), \
                      chunk_tokens (8 to 1000000), overlap (0 or more, less than chunk_tokens), \
-                     storage ('f32', 'f16' or 'int8')";
+                     storage ('f32', 'f16' or 'int8'), words ('on', 'off' or the name of an FTS5 table), \
+                     words_tokenize (what FTS5 takes as tokenize)";
 
 const CATCHUP: RangeInclusive<usize> = 0..=100_000;
 const CHUNK_TOKENS: RangeInclusive<usize> = 8..=1_000_000;
@@ -31,6 +32,8 @@ pub(super) struct Options {
     chunk_tokens: Option<usize>,
     overlap: Option<usize>,
     storage: Option<Storage>,
+    words: Option<String>,
+    words_tokenize: Option<String>,
 }
 
 impl Options {
@@ -58,6 +61,8 @@ impl Options {
             "storage" => Storage::parse(&value.to_ascii_lowercase())
                 .ok()
                 .map(|v| self.storage = Some(v)),
+            "words" => text().map(|v| self.words = Some(v)),
+            "words_tokenize" => text().map(|v| self.words_tokenize = Some(v)),
             _ => {
                 return Err(Error::invalid(format!(
                     "unknown option '{}'; known: {KNOWN}",
@@ -93,6 +98,7 @@ impl Options {
                 other.map_or(ContentMode::Own, |_| ContentMode::Contentless)
             }
         };
+        let words = words(self.words, self.words_tokenize, &content, self.triggers)?;
         let most = self.chunk_tokens.unwrap_or(usize::MAX);
         if let Some(overlap) = self.overlap.filter(|overlap| *overlap >= most) {
             return Err(Error::invalid(format!(
@@ -109,7 +115,38 @@ impl Options {
             overlap: self.overlap.unwrap_or(DEFAULT_OVERLAP.min(most / 2)),
             storage: self.storage.unwrap_or_default(),
             hidden: Vec::new(),
+            words,
         })
+    }
+}
+
+/// What `words` and `words_tokenize` mean beside the other options.
+fn words(
+    words: Option<String>,
+    tokenize: Option<String>,
+    content: &ContentMode,
+    triggers: Option<bool>,
+) -> Result<WordsMode> {
+    let refused = |why: &str| Err(Error::invalid(why));
+    let wanted = words.as_deref().map_or(Some(false), switch);
+    if tokenize.is_some() && wanted != Some(true) {
+        return refused(
+            "option words_tokenize is about the FTS5 table that words=on makes; add words=on, or leave \
+             words_tokenize out (an FTS5 table that words names has its own tokenizer)",
+        );
+    }
+    match (wanted, words) {
+        (None, Some(name)) => Ok(WordsMode::Named(name)),
+        (Some(true), _) if *content == ContentMode::Contentless => refused(
+            "option words is on, and an index without texts (content='') has no words to keep; leave one of \
+             the two out, or make an FTS5 table with the same rowids and name it: words='its name'",
+        ),
+        (Some(true), _) if triggers == Some(false) => refused(
+            "option words is on, and words are kept in step by triggers, which triggers=off rules out; leave \
+             one of the two out, or keep an FTS5 table in step yourself and name it: words='its name'",
+        ),
+        (Some(true), _) => Ok(WordsMode::Kept { tokenize }),
+        _ => Ok(WordsMode::Off),
     }
 }
 

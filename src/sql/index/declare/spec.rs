@@ -27,6 +27,8 @@ pub struct Spec {
     pub storage: Storage,
     /// The columns behind the user's, [`Hidden::Query`] first.
     pub hidden: Vec<Hidden>,
+    /// Where the words of the texts are.
+    pub words: WordsMode,
 }
 
 /// A column of the user's.
@@ -58,6 +60,21 @@ pub enum ContentMode {
         /// The column that identifies a row; default: the INTEGER PRIMARY KEY.
         key: Option<String>,
     },
+}
+
+/// Where the words of the texts are, as an FTS5 table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum WordsMode {
+    /// Nowhere: the index is searched by meaning alone.
+    #[default]
+    Off,
+    /// In a table of the index's own, which keeps it in step.
+    Kept {
+        /// What FTS5 takes as `tokenize`; default: FTS5's own.
+        tokenize: Option<String>,
+    },
+    /// In a table of the user's, of this name; its rowids are the keys of the index.
+    Named(String),
 }
 
 /// The columns behind the user's, in this order.
@@ -236,7 +253,7 @@ impl Spec {
 
     /// Whether words are kept beside the vectors.
     pub fn has_words(&self) -> bool {
-        false
+        self.words != WordsMode::Off
     }
 
     /// The statement by which SQLite learns of the columns.

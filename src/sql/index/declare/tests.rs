@@ -55,6 +55,7 @@ fn the_transcript_is_read() {
         overlap: 32,
         storage: Storage::F32,
         hidden: Hidden::beside([].into_iter()),
+        words: WordsMode::Off,
     };
     assert_eq!(spec, expected);
     assert_eq!(
@@ -96,6 +97,7 @@ fn every_option_is_read() {
         "chunk_tokens='128'",
         "overlap = /* none */ 0",
         "storage=INT8",
+        "words='my \"fts\"'",
     ]);
     let expected = Spec {
         columns: vec![text("a")],
@@ -109,6 +111,7 @@ fn every_option_is_read() {
         chunk_tokens: Some(128),
         overlap: 0,
         storage: Storage::Int8,
+        words: WordsMode::Named("my \"fts\"".into()),
     };
     assert_eq!(spec, expected);
     let content = |argument| declared(&["a", argument]).content;

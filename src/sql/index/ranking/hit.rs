@@ -1,7 +1,7 @@
 //! A row of an answer, and why it stands where it does.
 
 use crate::sql::index::search::Found;
-use crate::sql::index::words::WordHit;
+use crate::sql::index::words::Hit as WordHit;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use crate::sql::index::content::{Located, Present};
 use crate::sql::index::filter::Filters;
 use crate::sql::index::parts::Parts;
 use crate::sql::index::search::{Found, Search};
-use crate::sql::index::words::WordHit;
+use crate::sql::index::words::Hit as WordHit;
 use std::collections::{HashMap, HashSet};
 use std::iter::Skip;
 use std::vec::IntoIter;

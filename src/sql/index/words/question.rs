@@ -1,0 +1,126 @@
+//! A question in plain text as what FTS5 can be asked for. Pure, and there is no text that it fails for.
+//!
+//! A *run* is what stands between blanks. FTS5 is asked for each as a phrase, so `bm25.rs` or `3.40.1` must
+//! stand in a row's text as they are written, whatever they are cut into by the tokenizer of the table; nothing in a
+//! question is an operator.
+
+use std::collections::HashSet;
+
+/// The most runs of a question: FTS5 looks for all of them in every row that it finds.
+const MOST_RUNS: usize = 256;
+/// The most characters of a run that is looked for as a whole. No word of a language is so long, and a hash is
+/// not either.
+const LONGEST_RUN: usize = 128;
+/// The most words in a run that is looked for as a whole.
+const MOST_WORDS: usize = 16;
+
+/// The runs of a question, each once whatever its case, in their order. Those that FTS5 could only cut into very
+/// many tokens are cut into their words here.
+pub fn runs(question: &str) -> Vec<&str> {
+    let between = |c: char| c.is_whitespace() || c.is_control();
+    let runs = question.split(between).flat_map(|run| {
+        let long = run.chars().nth(LONGEST_RUN).is_some() || words(run).nth(MOST_WORDS).is_some();
+        let (whole, cut) = if long {
+            (None, Some(run))
+        } else {
+            (Some(run), None)
+        };
+        whole.into_iter().chain(cut.into_iter().flat_map(words))
+    });
+    distinct(runs)
+}
+
+/// The words of a run: what stands between characters that are neither letters nor digits.
+fn words(run: &str) -> impl Iterator<Item = &str> {
+    run.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+}
+
+/// The words of runs, each once: for a table that knows no phrases.
+pub fn words_of<'q>(runs: &[&'q str]) -> Vec<&'q str> {
+    distinct(runs.iter().flat_map(|run| words(run)))
+}
+
+/// Those that hold a letter or a digit and are not too long, each once, up to the most.
+fn distinct<'q>(runs: impl Iterator<Item = &'q str>) -> Vec<&'q str> {
+    let mut seen = HashSet::new();
+    let says = |run: &&str| run.chars().any(char::is_alphanumeric);
+    let fits = |run: &&str| run.chars().nth(LONGEST_RUN).is_none();
+    runs.filter(says)
+        .filter(fits)
+        .filter(|run| seen.insert(run.to_lowercase()))
+        .take(MOST_RUNS)
+        .collect()
+}
+
+/// An FTS5 query for the rows that hold one of these.
+pub fn any_of(runs: &[&str]) -> String {
+    let phrases: Vec<String> = runs.iter().map(|run| phrase(run)).collect();
+    phrases.join(" OR ")
+}
+
+/// A run in quotes, in which FTS5 knows no operators.
+fn phrase(run: &str) -> String {
+    format!("\"{}\"", run.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_question_is_cut_at_blanks() {
+        let cases: [(&str, &[&str]); 9] = [
+            ("", &[]),
+            (" \n\t ?! -- * \"", &[]),
+            ("How to  reset?", &["How", "to", "reset?"]),
+            ("the The THE the.", &["the", "the."]),
+            ("a\0b\u{1}c", &["a", "b", "c"]),
+            (
+                "AND OR NOT NEAR(a b)",
+                &["AND", "OR", "NOT", "NEAR(a", "b)"],
+            ),
+            ("say \"x\" ^y* {z}:w", &["say", "\"x\"", "^y*", "{z}:w"]),
+            ("größe 東京 ١٢", &["größe", "東京", "١٢"]),
+            ("3.40.1 libfoo-dev", &["3.40.1", "libfoo-dev"]),
+        ];
+        for (question, expected) in cases {
+            assert_eq!(runs(question), expected, "{question:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_stands_in_quotes() {
+        assert_eq!(any_of(&[]), "");
+        assert_eq!(any_of(&["a\"b", "OR"]), "\"a\"\"b\" OR \"OR\"");
+        assert_eq!(words_of(&["a-b", "B.c", "--"]), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn what_is_long_is_cut() {
+        let many: String = (0..10_000).map(|n| format!("w{n} ")).collect();
+        assert_eq!(runs(&many).len(), MOST_RUNS);
+        let dotted: String = (0..MOST_WORDS + 1).map(|n| format!("w{n}.")).collect();
+        assert_eq!(runs(&dotted).len(), MOST_WORDS + 1);
+        let one = "w".repeat(LONGEST_RUN);
+        assert_eq!(runs(&one), [one.as_str()]);
+        let (longer, long) = (format!("{one}w"), format!("{one},x"));
+        assert!(runs(&longer).is_empty());
+        assert_eq!(runs(&long), [one.as_str(), "x"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_list_of_phrases(question in "\\PC{0,64}|[\"' \0a*OR()-]{0,64}") {
+            let runs = runs(&question);
+            for run in runs.iter().chain(&words_of(&runs)) {
+                prop_assert!(question.contains(run));
+                prop_assert!(run.chars().any(char::is_alphanumeric) && !run.contains('\0'));
+            }
+            // Quotes open and close: outside of them there is OR and nothing else.
+            let outside: Vec<String> = any_of(&runs).split('"').step_by(2).map(str::to_owned).collect();
+            prop_assert!(outside.iter().all(|text| matches!(text.as_str(), "" | " OR ")), "{:?}", outside);
+        }
+    }
+}

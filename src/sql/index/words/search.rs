@@ -1,0 +1,156 @@
+//! Asking the FTS5 table for the rows that hold a word of a question, with their bm25.
+//!
+//! FTS5 computes bm25 for every row that holds one of the words, at about a microsecond each, and words such as "the" or
+//! "of" are in very many rows while they say nothing. So where the whole question finds more than [`MOST`] rows, it is
+//! asked with its rarest words only, as many as find no more rows than that, and at least with one. Counting
+//! costs a fiftieth of bm25. Up to [`MOST`] rows, and so in every index that has no more, the answer is what FTS5 gives
+//! for the whole question.
+
+use super::Words;
+use super::question::{any_of, runs, words_of};
+use crate::error::{Kind, Result};
+use crate::sql::ffi::{Row, Value};
+use crate::sql::lexer::quote_name;
+
+/// The rows that bm25 is computed for; of a single word, however many there are.
+const MOST: i64 = 20_000;
+/// How far the rows of each word are counted, round by round: rare words need not be counted far.
+const ROUNDS: [i64; 3] = [MOST / 40, MOST / 4, MOST];
+
+/// A row that holds a word of the question.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// Its rowid, which need not be that of a row of the index.
+    pub row: i64,
+    /// FTS5's: the lower, the better.
+    pub bm25: f64,
+}
+
+impl Words<'_> {
+    /// The rows that hold a word of the question, the best first, ties by rowid. No text is an error; one without
+    /// a letter or a digit finds nothing.
+    ///
+    /// # Errors
+    /// The table is missing or damaged; an interruption.
+    pub fn list(self, question: &str) -> Result<Vec<Hit>> {
+        let runs = runs(question);
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.told(self.list_of(runs))
+    }
+
+    fn list_of(self, runs: Vec<&str>) -> Result<Vec<Hit>> {
+        // A table of the user's may have a content that reads the index.
+        let _reading = self.shadow.index.reading_content();
+        let (runs, found) = match self.count(&any_of(&runs), MOST)? {
+            Some(found) => (runs, found),
+            None => {
+                let runs = self.understood(runs)?;
+                let found = self.count(&any_of(&runs), MOST)?.unwrap_or(0);
+                (runs, found)
+            }
+        };
+        match found {
+            0 => Ok(Vec::new()),
+            1..=MOST => self.ask(&any_of(&runs)),
+            _ => self.ask(&any_of(&self.rarest(runs)?)),
+        }
+    }
+
+    /// How many rows FTS5 finds, counted up to one more than `most`; `None` where it refuses the query, as tables
+    /// without places refuse phrases.
+    fn count(self, query: &str, most: i64) -> Result<Option<i64>> {
+        if query.is_empty() {
+            return Ok(Some(0));
+        }
+        let mut count = self.shadow.kept("count words", || {
+            let (from, name) = self.source();
+            format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {name} MATCH ?1 LIMIT ?2)")
+        })?;
+        count.bind(1, &Value::from(query))?;
+        count.bind(2, &Value::Integer(most.saturating_add(1)))?;
+        match count.step() {
+            Ok(_) => Ok(Some(count.integer(0).unwrap_or(0))),
+            Err(e) if e.kind() == Kind::Invalid => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The runs that FTS5 takes; of the others, the words that it takes.
+    fn understood<'q>(self, runs: Vec<&'q str>) -> Result<Vec<&'q str>> {
+        let (mut taken, mut refused) = (Vec::new(), Vec::new());
+        for run in runs {
+            match self.count(&any_of(&[run]), 0)? {
+                Some(_) => taken.push(run),
+                None => refused.push(run),
+            }
+        }
+        for word in words_of(&refused) {
+            if self.count(&any_of(&[word]), 0)?.is_some() && !taken.contains(&word) {
+                taken.push(word);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The rarest runs: as many as find no more rows than bm25 is to be computed for.
+    fn rarest<'q>(self, runs: Vec<&'q str>) -> Result<Vec<&'q str>> {
+        let (mut counted, mut common) = (Vec::new(), runs);
+        for most in ROUNDS.into_iter().chain([i64::MAX]) {
+            if most > MOST && !counted.is_empty() {
+                break;
+            }
+            let mut more = Vec::new();
+            for run in common {
+                match self.count(&any_of(&[run]), most)?.unwrap_or(0) {
+                    0 => {}
+                    count if count <= most => counted.push((count, run)),
+                    _ => more.push(run),
+                }
+            }
+            common = more;
+            if counted.iter().map(|(count, _)| count).sum::<i64>() > MOST {
+                break;
+            }
+        }
+        counted.sort_by_key(|(count, _)| *count);
+        let (mut rows, mut rarest) = (0, Vec::new());
+        for (count, run) in counted {
+            rows += count;
+            if rows > MOST && !rarest.is_empty() {
+                break;
+            }
+            rarest.push(run);
+        }
+        Ok(rarest)
+    }
+
+    fn ask(self, query: &str) -> Result<Vec<Hit>> {
+        let mut read = self.shadow.kept("ask for words", || {
+            let (from, name) = self.source();
+            format!("SELECT rowid, bm25({name}) FROM {from} WHERE {name} MATCH ?1")
+        })?;
+        read.bind(1, &Value::from(query))?;
+        let mut hits = Vec::new();
+        while read.step()? == Row::Ready {
+            if hits.len() % 4096 == 0 {
+                self.shadow.host.interrupts.check()?;
+            }
+            let bm25 = match read.column(1)? {
+                Value::Real(bm25) => bm25,
+                _ => 0.0,
+            };
+            let row = read.integer(0).unwrap_or(0);
+            hits.push(Hit { row, bm25 });
+        }
+        hits.sort_unstable_by(|a, b| a.bm25.total_cmp(&b.bm25).then(a.row.cmp(&b.row)));
+        Ok(hits)
+    }
+
+    /// The table as it stands behind FROM, and before MATCH.
+    pub(super) fn source(self) -> (String, String) {
+        let table = self.table();
+        (self.shadow.names().in_schema(&table), quote_name(&table))
+    }
+}
