@@ -112,6 +112,7 @@ fn every_option_is_read() {
         overlap: 0,
         storage: Storage::Int8,
         words: WordsMode::Named("my \"fts\"".into()),
+        hidden: Hidden::beside([].into_iter()),
     };
     assert_eq!(spec, expected);
     let content = |argument| declared(&["a", argument]).content;

@@ -2,6 +2,8 @@
 //! 3), then the query (4), k (5), distance (6), score (7), passage (8), embedding (9), rank (10) and what
 //! says why (11 to 16).
 
+mod rank;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -396,41 +398,6 @@ fn operators_have_sqlites_numbers() {
     ] {
         assert_eq!(Op::from_code(code), op);
     }
-}
-
-#[test]
-fn a_ranking_is_an_input_of_a_search() {
-    for operator in [Op::Match, is(Operator::Eq)] {
-        let terms = [
-            matched(),
-            k(),
-            term(RANK, operator),
-            term(LANG, is(Operator::Eq)),
-        ];
-        let chosen = ordered(&terms, &[(RANK, false)]);
-        assert_eq!(chosen.text, "match k rank col2= order=rank", "{operator:?}");
-        assert!(chosen.order_consumed);
-    }
-    let later = [matched(), unusable(RANK, Op::Match)];
-    assert_eq!(plan(&layout(), &later, &[]), Plan::Impossible);
-    assert_eq!(chosen(&[term(RANK, Op::Match)]).text, "rank-alone");
-    // Compared otherwise, it is a column like others.
-    assert_eq!(
-        chosen(&[matched(), term(RANK, is(Operator::Lt))]).text,
-        "match"
-    );
-    assert_eq!(
-        chosen(&[matched(), k(), term(RANK, is(Operator::Lt))]).text,
-        "k-uncut"
-    );
-}
-
-#[test]
-fn only_the_lowest_ranks_come_first() {
-    assert!(!ordered(&[matched()], &[(RANK, true)]).order_consumed);
-    assert!(!ordered(&[], &[(RANK, false)]).order_consumed);
-    let tied = ordered(&[matched()], &[(RANK, false), (ROWID, false)]);
-    assert!(tied.order_consumed);
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Words<'_> {
     }
 
     /// The runs that FTS5 takes; of the others, the words that it takes.
-    fn understood<'q>(self, runs: Vec<&'q str>) -> Result<Vec<&'q str>> {
+    fn understood(self, runs: Vec<&str>) -> Result<Vec<&str>> {
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         for run in runs {
             match self.count(&any_of(&[run]), 0)? {
@@ -95,7 +95,7 @@ impl Words<'_> {
     }
 
     /// The rarest runs: as many as find no more rows than bm25 is to be computed for.
-    fn rarest<'q>(self, runs: Vec<&'q str>) -> Result<Vec<&'q str>> {
+    fn rarest(self, runs: Vec<&str>) -> Result<Vec<&str>> {
         let (mut counted, mut common) = (Vec::new(), runs);
         for most in ROUNDS.into_iter().chain([i64::MAX]) {
             if most > MOST && !counted.is_empty() {
