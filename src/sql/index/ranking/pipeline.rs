@@ -154,3 +154,6 @@ impl fmt::Display for Stage {
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
+
+#[cfg(test)]
+mod tests;
