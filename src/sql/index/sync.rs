@@ -157,6 +157,11 @@ fn prepare_sync(parts: Parts<'_>, committer: Committer) -> Result<()> {
                 displaced.iter().try_for_each(|&id| parts.notes.add(id))
             })?;
         }
+        if parts.words.are_kept() {
+            committer.step(parts.shadow, || {
+                parts.words.remove_displaced(&parts.content.locate()?)
+            })?;
+        }
     }
     Ok(())
 }

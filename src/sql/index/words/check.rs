@@ -12,11 +12,11 @@ const MOST: i64 = 1000;
 
 impl Words<'_> {
     /// What is wrong with the table, each as a sentence. `noted`: a SELECT of the rows that have notes, which may have
-    /// been displaced.
+    /// been displaced; `None` where any row may have been.
     ///
     /// # Errors
     /// What SQLite says; an interruption.
-    pub fn faults(self, located: &Located, noted: &str) -> Result<Vec<String>> {
+    pub fn faults(self, located: &Located, noted: Option<&str>) -> Result<Vec<String>> {
         if !self.are_kept() {
             return Ok(Vec::new());
         }
@@ -46,7 +46,7 @@ impl Words<'_> {
         self,
         located: &Located,
         columns: &[(String, String)],
-        noted: &str,
+        noted: Option<&str>,
     ) -> Result<Vec<String>> {
         let names = self.shadow.names();
         let (words, content) = (names.table(WORDS), names.in_schema(&located.named.table));
@@ -64,19 +64,25 @@ impl Words<'_> {
         );
         // A row that was displaced without a note goes with its vectors.
         let rows = names.table("rows");
-        let strange = format!(
-            "SELECT rowid FROM {words} WHERE rowid NOT IN (SELECT {key} FROM {content} AS c WHERE {key} IS NOT NULL) \
-             AND rowid NOT IN (SELECT id FROM {rows}) AND rowid NOT IN ({noted}) LIMIT ?1"
-        );
+        let displaced = self.displaced_sql(located);
+        let strange = noted.map(|noted| {
+            format!(
+                "{displaced} AND id NOT IN (SELECT id FROM {rows}) AND id NOT IN ({noted}) LIMIT ?1"
+            )
+        });
         let mut faults = Vec::new();
         let _reading = self.shadow.index.reading_content();
-        for (sql, fault) in [
-            (stale, "the words of row {} are not those of its text"),
+        let looks = [
+            (Some(stale), "the words of row {} are not those of its text"),
             (
                 strange,
                 "there are words of row {}, which is not in the content",
             ),
-        ] {
+        ];
+        for (sql, fault) in looks
+            .into_iter()
+            .filter_map(|(sql, fault)| Some((sql?, fault)))
+        {
             let mut read = self.shadow.plain_sql(&sql)?;
             read.bind(1, &Value::Integer(MOST))?;
             while read.step()? == Row::Ready {

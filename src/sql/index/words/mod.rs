@@ -217,6 +217,36 @@ impl<'a> Words<'a> {
         Ok(!there || !matches!(self.look()?, Found::Fts5(_)))
     }
 
+    /// Removes the words of rows that are in the content no more: OR REPLACE displaces a row unseen, also one that was
+    /// never embedded.
+    ///
+    /// # Errors
+    /// What SQLite says; the table is damaged.
+    pub fn remove_displaced(self, located: &Located) -> Result<()> {
+        if !self.are_kept() {
+            return Ok(());
+        }
+        let mut read = self.shadow.plain_sql(&self.displaced_sql(located))?;
+        let mut displaced = Vec::new();
+        while read.step()? == Row::Ready {
+            displaced.extend(read.integer(0));
+        }
+        drop(read);
+        displaced.into_iter().try_for_each(|id| self.remove(id))
+    }
+
+    /// A SELECT of such rows, from the sizes of all, which are read fastest.
+    fn displaced_sql(self, located: &Located) -> String {
+        let (sizes, content) = (
+            self.shadow.names().table("words_docsize"),
+            self.shadow.names().in_schema(&located.named.table),
+        );
+        let key = format!("c.{}", quote_name(&located.named.key));
+        format!(
+            "SELECT id FROM {sizes} WHERE id NOT IN (SELECT {key} FROM {content} AS c WHERE {key} IS NOT NULL)"
+        )
+    }
+
     /// Makes triggers and table anew, and fills it. (While the statement runs that asks for it, SQLite refuses to
     /// drop a table: so FTS5 is given empty ones in the place of whatever is there, and makes its index of them.)
     ///
