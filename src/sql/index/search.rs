@@ -164,6 +164,11 @@ impl Search {
         &self.overlay
     }
 
+    /// How many vectors are stored, about.
+    pub fn vectors(&self) -> usize {
+        self.vectors
+    }
+
     /// The query's filters.
     pub fn filters(&self) -> &Filters {
         &self.filters

@@ -12,7 +12,7 @@ pub const KNOWN: &str = "content (the name of a table or view, or ''), content_r
                      model (a model's name), triggers ('on' or 'off'), catchup (0 to 100000), \
                      chunk_tokens (8 to 1000000), overlap (0 or more, less than chunk_tokens), \
                      storage ('f32', 'f16' or 'int8'), words ('on', 'off' or the name of an FTS5 table), \
-                     words_tokenize (what FTS5 takes as tokenize)";
+                     words_tokenize (what FTS5 takes as tokenize, 'porter unicode61' unless given)";
 
 const CATCHUP: RangeInclusive<usize> = 0..=100_000;
 const CHUNK_TOKENS: RangeInclusive<usize> = 8..=1_000_000;

@@ -1,6 +1,6 @@
 //! The candidates of a ranking: its first stage, over the two lists that an index can give.
 
-use super::fusion::{Fusion, common};
+use super::fusion::{Fusion, Named, common};
 use super::hit::Hit;
 use super::pipeline::First;
 use super::places::Ranks;
@@ -10,13 +10,15 @@ use crate::sql::index::content::{Located, Present};
 use crate::sql::index::filter::Filters;
 use crate::sql::index::parts::Parts;
 use crate::sql::index::search::{Found, Search};
-use crate::sql::index::words::Hit as WordHit;
-use std::collections::{HashMap, HashSet};
+use crate::sql::index::words::{Hit as WordHit, Reach};
+use std::collections::HashMap;
 use std::iter::Skip;
 use std::vec::IntoIter;
 
 /// Rows that are looked up at once.
 const BATCH: usize = 64;
+/// Candidates of a fusion by what a question names.
+const NAMES: usize = 10;
 
 /// A candidate: the row, and how relevant it is so far (the higher, the better).
 pub struct Candidate {
@@ -110,8 +112,9 @@ impl Gathering<'_> {
     }
 
     fn words(&mut self, goes_on: bool) -> Result<Candidates> {
-        let hits = self.word_hits()?;
-        let (list, looked_at) = self.by_words(&hits)?;
+        let question = self.question.unwrap_or_default();
+        let hits = self.parts.words.list(question, Reach::WORDS)?;
+        let (list, looked_at) = self.by_words(&hits, self.depth)?;
         let places = list.len();
         let list = list.into_iter().enumerate().map(|(n, worded)| Candidate {
             relevance: -worded.hit.bm25,
@@ -134,48 +137,37 @@ impl Gathering<'_> {
     fn hybrid(&mut self, fusion: Fusion) -> Result<Candidates> {
         let near = self.by_meaning()?;
         let places = near.len();
-        let hits = self.word_hits()?;
-        let (worded, _) = self.by_words(&hits)?;
-        let usual = common(worded.iter().map(|worded| -worded.hit.bm25));
+        let reach = Reach::fused(self.search.vectors());
+        let question = self.question.unwrap_or_default();
+        let hits = self.parts.words.list(question, reach)?;
+        let (worded, _) = self.by_words(&hits, self.depth)?;
+        let (names, share) = self.parts.words.names(question, reach)?;
+        let (named, _) = self.by_words(&names, NAMES)?;
+        let common = common(named.iter().map(|named| -named.hit.bm25));
         // A row that only words find, and that has no vector yet, is as far as the farthest candidate.
-        let farthest = near
-            .last()
-            .and_then(|hit| hit.found)
-            .map_or(0.0, |found| found.score);
-        let ids: HashSet<i64> = near.iter().map(|hit| hit.row).collect();
-        let bm25: HashMap<i64, f64> = (hits.iter().filter(|hit| ids.contains(&hit.row)))
-            .map(|hit| (hit.row, hit.bm25))
-            .collect();
-        let mut all: Vec<Hit> = near;
-        for hit in &mut all {
-            hit.bm25 = bm25.get(&hit.row).copied();
-        }
-        let at: HashMap<i64, usize> = all
-            .iter()
-            .enumerate()
-            .map(|(n, hit)| (hit.row, n))
-            .collect();
+        let farthest = near.last().and_then(|hit| hit.found);
+        let farthest = farthest.map_or(0.0, |found| found.score);
+        let mut union = Union::of(near);
         for (n, Worded { hit, found }) in worded.into_iter().enumerate() {
-            match at.get(&hit.row) {
-                Some(&at) => all[at].by_words = Some(n + 1),
-                None => all.push(Hit {
-                    by_words: Some(n + 1),
-                    ..Hit::by_words(hit, found)
-                }),
-            }
+            union.add(hit, found).by_words = Some(n + 1);
         }
-        let mut list: Vec<Candidate> = all
-            .into_iter()
-            .map(|hit| {
+        for Worded { hit, found } in named {
+            union.add(hit, found);
+        }
+        let (bm25, of_names) = (union.bm25_of(&hits), union.bm25_of(&names));
+        let mut list: Vec<Candidate> = (union.hits.into_iter())
+            .map(|mut hit| {
+                hit.bm25 = bm25.get(&hit.row).copied();
+                let n = of_names.get(&hit.row).copied();
                 let cosine = hit.found.map_or(farthest, |found| found.score);
-                let relevance = fusion.score(cosine, -hit.bm25.unwrap_or(0.0), usual);
+                let (b, n) = (-hit.bm25.unwrap_or(0.0), -n.unwrap_or(0.0));
+                let relevance = fusion.score(cosine, b, n, Named { share, common });
                 Candidate { hit, relevance }
             })
             .collect();
         list.sort_by(|a, b| {
-            b.relevance
-                .total_cmp(&a.relevance)
-                .then(a.hit.row.cmp(&b.hit.row))
+            let by_relevance = b.relevance.total_cmp(&a.relevance);
+            by_relevance.then(a.hit.row.cmp(&b.hit.row))
         });
         Ok(Candidates {
             list,
@@ -217,16 +209,11 @@ impl Gathering<'_> {
         Ok(near)
     }
 
-    fn word_hits(&self) -> Result<Vec<WordHit>> {
-        self.question
-            .map_or(Ok(Vec::new()), |question| self.parts.words.list(question))
-    }
-
     /// The first rows by words that pass the filters, and how many were looked at for that.
-    fn by_words(&mut self, hits: &[WordHit]) -> Result<(Vec<Worded>, usize)> {
+    fn by_words(&mut self, hits: &[WordHit], depth: usize) -> Result<(Vec<Worded>, usize)> {
         let (mut worded, mut looked_at): (Vec<Worded>, usize) = (Vec::new(), 0);
-        while worded.len() < self.depth && looked_at < hits.len() {
-            let most = BATCH.min(self.depth - worded.len());
+        while worded.len() < depth && looked_at < hits.len() {
+            let most = BATCH.min(depth - worded.len());
             let some: Vec<WordHit> = hits[looked_at..].iter().copied().take(most).collect();
             looked_at += some.len();
             self.parts.shadow.host.interrupts.check()?;
@@ -240,6 +227,38 @@ impl Gathering<'_> {
             }
         }
         Ok((worded, looked_at))
+    }
+}
+
+/// Candidates of several lists, each row once.
+struct Union {
+    hits: Vec<Hit>,
+    at: HashMap<i64, usize>,
+}
+
+impl Union {
+    fn of(hits: Vec<Hit>) -> Self {
+        let at = hits.iter().enumerate().map(|(n, hit)| (hit.row, n));
+        Union {
+            at: at.collect(),
+            hits,
+        }
+    }
+
+    /// The row, which may be there already.
+    fn add(&mut self, hit: WordHit, found: Option<Found>) -> &mut Hit {
+        let hits = &mut self.hits;
+        let at = *self.at.entry(hit.row).or_insert_with(|| {
+            hits.push(Hit::by_words(hit, found));
+            hits.len() - 1
+        });
+        &mut self.hits[at]
+    }
+
+    /// The bm25 of these rows in a list.
+    fn bm25_of(&self, hits: &[WordHit]) -> HashMap<i64, f64> {
+        let ours = hits.iter().filter(|hit| self.at.contains_key(&hit.row));
+        ours.map(|hit| (hit.row, hit.bm25)).collect()
     }
 }
 

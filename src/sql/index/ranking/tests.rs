@@ -1,6 +1,6 @@
 //! The maths of the stages beside naive restatements of it.
 
-use super::fusion::{self, Fusion};
+use super::fusion::{self, Fusion, Named};
 use super::places::Ranks;
 use super::scale::Scale;
 use super::{decay, mmr};
@@ -10,10 +10,17 @@ use proptest::prelude::*;
 #[test]
 fn a_name_stands_out_and_words_saturate() {
     let fusion = Fusion::default();
-    assert_eq!(fusion.score(0.5, 0.0, 3.0), 0.5);
-    assert_eq!(fusion.score(0.5, 10.0, 10.0), 0.5 + 0.1 * 10.0 / 20.0);
-    let named = 0.5 + 0.1 * 10.0 / 20.0 + 0.3 * (10.0 - 4.0) / 20.0;
-    assert!((fusion.score(0.5, 10.0, 4.0) - named).abs() < 1e-15);
+    let none = Named::default();
+    assert_eq!(fusion.score(0.5, 0.0, 0.0, none), 0.5);
+    assert_eq!(fusion.score(0.5, 20.0, 0.0, none), 0.5 + 0.1 * 20.0 / 40.0);
+    let named = Named {
+        share: 0.25,
+        common: 4.0,
+    };
+    let expected = 0.5 + 0.1 * 20.0 / 40.0 + 1.5 * 0.5 * (10.0 - 4.0) / 20.0;
+    assert!((fusion.score(0.5, 20.0, 10.0, named) - expected).abs() < 1e-15);
+    // A name that ordinary rows have lifts nothing.
+    assert_eq!(fusion.score(0.5, 0.0, 4.0, named), 0.5);
     assert_eq!(fusion::common([9.0, 8.0, 7.0, 6.0]), 0.0);
     assert_eq!(fusion::common([9.0, 8.0, 7.0, 6.0, 5.0, 4.0]), 5.0);
 }

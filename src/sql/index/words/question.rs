@@ -30,6 +30,28 @@ pub fn runs(question: &str) -> Vec<&str> {
     distinct(runs)
 }
 
+/// The runs that name something rather than say it, and their share of the question's characters, 0 to 1. A name
+/// shows in how it is written: with a digit, with `_`, with a mark between two letters (`a.b`, `x/y`, `n:m`), or alone.
+/// A hyphen is no sign: it joins ordinary words as well.
+pub fn names<'q>(runs: &[&'q str]) -> (Vec<&'q str>, f64) {
+    let alone = runs.len() == 1;
+    let names: Vec<&str> = (runs.iter().copied())
+        .filter(|run| alone || is_name(run))
+        .collect();
+    let characters =
+        |runs: &[&str]| runs.iter().map(|run| run.chars().count()).sum::<usize>() as f64;
+    let share = characters(&names) / characters(runs).max(1.0);
+    (names, share)
+}
+
+fn is_name(run: &str) -> bool {
+    let characters: Vec<char> = run.chars().collect();
+    let marked = characters.windows(3).any(|three| {
+        "./:+@#\\".contains(three[1]) && three[0].is_alphanumeric() && three[2].is_alphanumeric()
+    });
+    marked || characters.iter().any(|c| c.is_numeric() || *c == '_')
+}
+
 /// The words of a run: what stands between characters that are neither letters nor digits.
 fn words(run: &str) -> impl Iterator<Item = &str> {
     run.split(|c: char| !c.is_alphanumeric())
@@ -88,6 +110,23 @@ mod tests {
         for (question, expected) in cases {
             assert_eq!(runs(question), expected, "{question:?}");
         }
+    }
+
+    #[test]
+    fn names_show_in_how_they_are_written() {
+        let of = |question: &str| {
+            let runs = runs(question);
+            let (names, share) = names(&runs);
+            (names.join(" "), share)
+        };
+        assert_eq!(of("why ORA-12154"), ("ORA-12154".to_owned(), 9.0 / 12.0));
+        assert_eq!(of("zathura?"), ("zathura?".to_owned(), 1.0));
+        assert_eq!(of("boundary-layer flow, etc."), (String::new(), 0.0));
+        for name in ["a_b", "std::fs", "x/y", "user@host", "c:\\d", "libfoo2"] {
+            assert_eq!(of(&format!("open {name}")).0, name);
+        }
+        assert_eq!(of("a . b"), (String::new(), 0.0));
+        assert_eq!(of(""), (String::new(), 0.0));
     }
 
     #[test]

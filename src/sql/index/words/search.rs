@@ -1,21 +1,44 @@
 //! Asking the FTS5 table for the rows that hold a word of a question, with their bm25.
 //!
-//! FTS5 computes bm25 for every row that holds one of the words, at about a microsecond each, and words such as "the" or
-//! "of" are in very many rows while they say nothing. So where the whole question finds more than [`MOST`] rows, it is
-//! asked with its rarest words only, as many as find no more rows than that, and at least with one. Counting
-//! costs a fiftieth of bm25. Up to [`MOST`] rows, and so in every index that has no more, the answer is what FTS5 gives
-//! for the whole question.
+//! FTS5 computes bm25 for every row that holds one of the words, at some two microseconds each, and words such as "the"
+//! or "of" are in very many rows while they say nothing. So where the whole question finds more rows than its [`Reach`],
+//! it is asked with its rarest words only, and at least with one. Counting costs a hundredth of bm25. Where it finds no
+//! more, and so in every small index, the answer is what FTS5 gives for the whole question.
 
 use super::Words;
-use super::question::{any_of, runs, words_of};
+use super::question::{any_of, names, runs, words_of};
 use crate::error::{Kind, Result};
 use crate::sql::ffi::{Row, Value};
 use crate::sql::lexer::quote_name;
 
-/// The rows that bm25 is computed for; of a single word, however many there are.
-const MOST: i64 = 20_000;
-/// How far the rows of each word are counted, round by round: rare words need not be counted far.
-const ROUNDS: [i64; 3] = [MOST / 40, MOST / 4, MOST];
+/// How many rows a question may find before its common words are left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// By all of its words.
+    all: i64,
+    /// By one of them.
+    each: i64,
+}
+
+impl Reach {
+    /// For a ranking by words alone.
+    pub const WORDS: Reach = Reach {
+        all: 20_000,
+        each: 20_000,
+    };
+
+    /// For a fusion with meaning, over an index with so many rows: nDCG@10 is the same, within .002, where words
+    /// in more than a fifth of the rows are left out (docs/BENCHMARKS.md).
+    pub fn fused(rows: usize) -> Reach {
+        const ALL: i64 = 5_000;
+        const LEAST: i64 = 1_000;
+        let fifth = i64::try_from(rows / 5).unwrap_or(i64::MAX);
+        Reach {
+            all: ALL,
+            each: fifth.clamp(LEAST, ALL),
+        }
+    }
+}
 
 /// A row that holds a word of the question.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,29 +55,41 @@ impl Words<'_> {
     ///
     /// # Errors
     /// The table is missing or damaged; an interruption.
-    pub fn list(self, question: &str) -> Result<Vec<Hit>> {
+    pub fn list(self, question: &str, reach: Reach) -> Result<Vec<Hit>> {
+        self.told(self.list_of(runs(question), reach))
+    }
+
+    /// As [`Self::list`], for what the question names; and the share of that in the question, see
+    /// [`super::question::names`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn names(self, question: &str, reach: Reach) -> Result<(Vec<Hit>, f64)> {
         let runs = runs(question);
+        let (names, share) = names(&runs);
+        Ok((self.told(self.list_of(names, reach))?, share))
+    }
+
+    fn list_of(self, runs: Vec<&str>, reach: Reach) -> Result<Vec<Hit>> {
         if runs.is_empty() {
             return Ok(Vec::new());
         }
-        self.told(self.list_of(runs))
-    }
-
-    fn list_of(self, runs: Vec<&str>) -> Result<Vec<Hit>> {
         // A table of the user's may have a content that reads the index.
         let _reading = self.shadow.index.reading_content();
-        let (runs, found) = match self.count(&any_of(&runs), MOST)? {
+        let (runs, found) = match self.count(&any_of(&runs), reach.each)? {
             Some(found) => (runs, found),
             None => {
                 let runs = self.understood(runs)?;
-                let found = self.count(&any_of(&runs), MOST)?.unwrap_or(0);
+                let found = self.count(&any_of(&runs), reach.each)?.unwrap_or(0);
                 (runs, found)
             }
         };
-        match found {
-            0 => Ok(Vec::new()),
-            1..=MOST => self.ask(&any_of(&runs)),
-            _ => self.ask(&any_of(&self.rarest(runs)?)),
+        if found == 0 {
+            return Ok(Vec::new());
+        }
+        match found <= reach.each {
+            true => self.ask(&any_of(&runs)),
+            false => self.ask(&any_of(&self.rarest(runs, reach)?)),
         }
     }
 
@@ -94,11 +129,12 @@ impl Words<'_> {
         Ok(taken)
     }
 
-    /// The rarest runs: as many as find no more rows than bm25 is to be computed for.
-    fn rarest(self, runs: Vec<&str>) -> Result<Vec<&str>> {
+    /// The rarest runs: as many as stay within the reach, and one at least. Each is counted in rounds, so that rare
+    /// ones need not wait for a long count of common ones.
+    fn rarest<'q>(self, runs: Vec<&'q str>, reach: Reach) -> Result<Vec<&'q str>> {
         let (mut counted, mut common) = (Vec::new(), runs);
-        for most in ROUNDS.into_iter().chain([i64::MAX]) {
-            if most > MOST && !counted.is_empty() {
+        for most in [reach.each / 40, reach.each / 4, reach.each, i64::MAX] {
+            if most > reach.each && !counted.is_empty() {
                 break;
             }
             let mut more = Vec::new();
@@ -110,7 +146,7 @@ impl Words<'_> {
                 }
             }
             common = more;
-            if counted.iter().map(|(count, _)| count).sum::<i64>() > MOST {
+            if counted.iter().map(|(count, _)| count).sum::<i64>() > reach.all {
                 break;
             }
         }
@@ -118,7 +154,7 @@ impl Words<'_> {
         let (mut rows, mut rarest) = (0, Vec::new());
         for (count, run) in counted {
             rows += count;
-            if rows > MOST && !rarest.is_empty() {
+            if rows > reach.all && !rarest.is_empty() {
                 break;
             }
             rarest.push(run);
