@@ -79,7 +79,7 @@ fn a_column_of_the_users_wins_over_a_later_one_of_ours() {
     assert_eq!(spec.number_of(Hidden::Rank), None);
     assert_eq!(spec.number_of(Hidden::ByMeaning), Some(9));
     assert_eq!(spec.role(9), Some(ColumnRole::Hidden(Hidden::ByMeaning)));
-    assert!(!spec.create_table("idx").contains("rank REAL"));
+    assert!(!spec.create_table("idx").contains(" rank REAL"));
     assert!(!spec.hidden.contains(&Hidden::Stop));
     let called_so = parse("start", &["a"]).unwrap();
     assert!(!called_so.hidden.contains(&Hidden::Start));

@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(of("why ORA-12154"), ("ORA-12154".to_owned(), 9.0 / 12.0));
         assert_eq!(of("zathura?"), ("zathura?".to_owned(), 1.0));
         assert_eq!(of("boundary-layer flow, etc."), (String::new(), 0.0));
-        for name in ["a_b", "std::fs", "x/y", "user@host", "c:\\d", "libfoo2"] {
+        for name in ["a_b", "std::fs", "x/y", "user@host", "a\\b", "libfoo2"] {
             assert_eq!(of(&format!("open {name}")).0, name);
         }
         assert_eq!(of("a . b"), (String::new(), 0.0));
