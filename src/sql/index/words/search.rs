@@ -2,7 +2,7 @@
 //!
 //! FTS5 computes bm25 for every row that holds one of the words, at some two microseconds each, and words such as "the"
 //! or "of" are in very many rows while they say nothing. So where the whole question finds more rows than its [`Reach`],
-//! it is asked with its rarest words only, and at least with one. Counting costs a hundredth of bm25. Where it finds no
+//! it is asked with its rarest runs only, and at least with one. Counting costs a hundredth of bm25. Where it finds no
 //! more, and so in every small index, the answer is what FTS5 gives for the whole question.
 
 use super::Words;
@@ -40,6 +40,8 @@ impl Reach {
     }
 }
 
+/// The most runs that FTS5 is asked for at once: it looks for all of them in every row that it finds.
+const AT_ONCE: usize = 256;
 /// A row that holds a word of the question.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
@@ -56,7 +58,7 @@ impl Words<'_> {
     /// # Errors
     /// The table is missing or damaged; an interruption.
     pub fn list(self, question: &str, reach: Reach) -> Result<Vec<Hit>> {
-        self.told(self.list_of(runs(question), reach))
+        self.list_checked(runs(question), reach)
     }
 
     /// As [`Self::list`], for what the question names; and the share of that in the question, see
@@ -65,45 +67,56 @@ impl Words<'_> {
     /// # Errors
     /// As there.
     pub fn names(self, question: &str, reach: Reach) -> Result<(Vec<Hit>, f64)> {
-        let runs = runs(question);
-        let (names, share) = names(&runs);
-        Ok((self.told(self.list_of(names, reach))?, share))
+        let (names, share) = names(&runs(question));
+        Ok((self.list_checked(names, reach)?, share))
     }
 
-    fn list_of(self, runs: Vec<&str>, reach: Reach) -> Result<Vec<Hit>> {
+    fn list_checked(self, runs: Vec<&str>, reach: Reach) -> Result<Vec<Hit>> {
         if runs.is_empty() {
             return Ok(Vec::new());
         }
+        match self.are_kept() {
+            true => self.verify()?,
+            false => self.check_named()?,
+        }
+        self.told(self.list_of(runs, reach))
+    }
+
+    fn list_of(self, runs: Vec<&str>, reach: Reach) -> Result<Vec<Hit>> {
         // A table of the user's may have a content that reads the index.
         let _reading = self.shadow.index.reading_content();
-        let (runs, found) = match self.count(&any_of(&runs), reach.each)? {
-            Some(found) => (runs, found),
-            None => {
-                let runs = self.understood(runs)?;
-                let found = self.count(&any_of(&runs), reach.each)?.unwrap_or(0);
-                (runs, found)
-            }
-        };
-        if found == 0 {
-            return Ok(Vec::new());
+        if runs.len() <= AT_ONCE
+            && let Some(hits) = self.list_at_once(&runs, reach)?
+        {
+            return Ok(hits);
         }
-        match found <= reach.each {
-            true => self.ask(&any_of(&runs)),
-            false => self.ask(&any_of(&self.rarest(runs, reach)?)),
+        let runs = self.understood(runs)?;
+        match runs.len() {
+            ..=AT_ONCE => Ok(self.list_at_once(&runs, reach)?.unwrap_or_default()),
+            _ => self.ask(&self.rarest(&runs, reach)?),
         }
     }
 
-    /// How many rows FTS5 finds, counted up to one more than `most`; `None` where it refuses the query, as tables
-    /// without places refuse phrases.
-    fn count(self, query: &str, most: i64) -> Result<Option<i64>> {
-        if query.is_empty() {
+    /// The list for so many runs; `None` where FTS5 refuses one of them.
+    fn list_at_once(self, runs: &[&str], reach: Reach) -> Result<Option<Vec<Hit>>> {
+        Ok(match self.count(runs, reach.each)? {
+            None => None,
+            Some(found) if found <= reach.each => Some(self.ask(runs)?),
+            Some(_) => Some(self.ask(&self.rarest(runs, reach)?)?),
+        })
+    }
+
+    /// How many rows hold one of the runs, counted up to one more than `most`; `None` where FTS5 refuses the query, as
+    /// tables without places refuse phrases.
+    fn count(self, runs: &[&str], most: i64) -> Result<Option<i64>> {
+        if runs.is_empty() {
             return Ok(Some(0));
         }
         let mut count = self.shadow.kept("count words", || {
             let (from, name) = self.source();
             format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {name} MATCH ?1 LIMIT ?2)")
         })?;
-        count.bind(1, &Value::from(query))?;
+        count.bind(1, &Value::from(any_of(runs)))?;
         count.bind(2, &Value::Integer(most.saturating_add(1)))?;
         match count.step() {
             Ok(_) => Ok(Some(count.integer(0).unwrap_or(0))),
@@ -112,62 +125,63 @@ impl Words<'_> {
         }
     }
 
-    /// The runs that FTS5 takes; of the others, the words that it takes.
-    fn understood(self, runs: Vec<&str>) -> Result<Vec<&str>> {
+    /// The runs that FTS5 takes, or their words where it refuses a run; those that are in no row are left out.
+    fn understood<'q>(self, runs: Vec<&'q str>) -> Result<Vec<&'q str>> {
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         for run in runs {
-            match self.count(&any_of(&[run]), 0)? {
+            match self.count(&[run], 0)? {
+                Some(0) => {}
                 Some(_) => taken.push(run),
                 None => refused.push(run),
             }
         }
         for word in words_of(&refused) {
-            if self.count(&any_of(&[word]), 0)?.is_some() && !taken.contains(&word) {
+            if self.count(&[word], 0)?.is_some_and(|rows| rows > 0) && !taken.contains(&word) {
                 taken.push(word);
             }
         }
         Ok(taken)
     }
 
-    /// The rarest runs: as many as stay within the reach, and one at least. Each is counted in rounds, so that rare
-    /// ones need not wait for a long count of common ones.
-    fn rarest<'q>(self, runs: Vec<&'q str>, reach: Reach) -> Result<Vec<&'q str>> {
-        let (mut counted, mut common) = (Vec::new(), runs);
+    /// The rarest runs: as many as stay within the reach, and at least one. They are counted round by round: rare
+    /// ones need not be counted far.
+    fn rarest<'q>(self, runs: &[&'q str], reach: Reach) -> Result<Vec<&'q str>> {
+        let (mut counted, mut common) = (Vec::new(), runs.to_vec());
         for most in [reach.each / 40, reach.each / 4, reach.each, i64::MAX] {
-            if most > reach.each && !counted.is_empty() {
+            let rows: i64 = counted.iter().map(|(rows, _)| rows).sum();
+            if rows > reach.all || (most > reach.each && !counted.is_empty()) {
                 break;
             }
             let mut more = Vec::new();
             for run in common {
-                match self.count(&any_of(&[run]), most)?.unwrap_or(0) {
+                match self.count(&[run], most)?.unwrap_or(0) {
                     0 => {}
-                    count if count <= most => counted.push((count, run)),
+                    rows if rows <= most => counted.push((rows, run)),
                     _ => more.push(run),
                 }
             }
             common = more;
-            if counted.iter().map(|(count, _)| count).sum::<i64>() > reach.all {
-                break;
-            }
         }
-        counted.sort_by_key(|(count, _)| *count);
-        let (mut rows, mut rarest) = (0, Vec::new());
-        for (count, run) in counted {
-            rows += count;
-            if rows > reach.all && !rarest.is_empty() {
-                break;
-            }
-            rarest.push(run);
-        }
-        Ok(rarest)
+        counted.sort_by_key(|(rows, _)| *rows);
+        let mut sum = 0;
+        let fits = |(rows, _): &(i64, &str)| {
+            let is_first = sum == 0;
+            sum += rows;
+            is_first || sum <= reach.all
+        };
+        let rarest = counted.into_iter().take_while(fits).take(AT_ONCE);
+        Ok(rarest.map(|(_, run)| run).collect())
     }
 
-    fn ask(self, query: &str) -> Result<Vec<Hit>> {
+    fn ask(self, runs: &[&str]) -> Result<Vec<Hit>> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut read = self.shadow.kept("ask for words", || {
             let (from, name) = self.source();
             format!("SELECT rowid, bm25({name}) FROM {from} WHERE {name} MATCH ?1")
         })?;
-        read.bind(1, &Value::from(query))?;
+        read.bind(1, &Value::from(any_of(runs)))?;
         let mut hits = Vec::new();
         while read.step()? == Row::Ready {
             if hits.len() % 4096 == 0 {
