@@ -45,11 +45,11 @@ pub fn names<'q>(runs: &[&'q str]) -> (Vec<&'q str>, f64) {
 }
 
 fn is_name(run: &str) -> bool {
-    let characters: Vec<char> = run.chars().collect();
-    let marked = characters.windows(3).any(|three| {
-        "./:+@#\\".contains(three[1]) && three[0].is_alphanumeric() && three[2].is_alphanumeric()
-    });
-    marked || characters.iter().any(|c| c.is_numeric() || *c == '_')
+    let inner = run.trim_matches(|c: char| !c.is_alphanumeric());
+    let mut between = inner.split(char::is_alphanumeric);
+    let is_marked =
+        |marks: &str| !marks.is_empty() && marks.chars().all(|c| "./:+@#\\".contains(c));
+    run.contains(|c: char| c.is_numeric() || c == '_') || between.any(is_marked)
 }
 
 /// The words of a run: what stands between characters that are neither letters nor digits.

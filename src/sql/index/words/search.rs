@@ -126,7 +126,7 @@ impl Words<'_> {
     }
 
     /// The runs that FTS5 takes, or their words where it refuses a run; those that are in no row are left out.
-    fn understood<'q>(self, runs: Vec<&'q str>) -> Result<Vec<&'q str>> {
+    fn understood(self, runs: Vec<&str>) -> Result<Vec<&str>> {
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         for run in runs {
             match self.count(&[run], 0)? {
