@@ -175,7 +175,6 @@ fn start_search(
     inputs: Inputs,
 ) -> Result<Answer> {
     let settings = parts.shadow.settings()?;
-    let ranking = run::chosen(parts.shadow.spec(), &inputs.ranking, &settings)?;
     let mut question: Option<String> = None;
     // A vector needs no model, but for pending rows; those are left out where none can be had.
     let mut loaded: Option<SharedEmbedder> = None;
@@ -224,7 +223,7 @@ fn start_search(
         order,
         exact,
     )?;
-    let Some(pipeline) = ranking else {
+    let Some(pipeline) = inputs.ranking else {
         return Ok(Answer::by_meaning(search));
     };
     let asked = Asked {

@@ -4,6 +4,8 @@ use super::affinity::{Affinity, apply};
 use super::filter::Filters;
 use super::parts::Parts;
 use super::plan::{Filter, Input, Operator, Recipe, Refusal, Subject, Test};
+use super::ranking::pipeline::Pipeline;
+use super::ranking::run;
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::{Value, ValueRef};
 
@@ -13,8 +15,8 @@ pub struct Inputs {
     pub query: Value,
     /// How many rows are wanted.
     pub k: Option<usize>,
-    /// How they are ranked; NULL where the query does not say.
-    pub ranking: Value,
+    /// How they are ranked; none: by distance.
+    pub ranking: Option<Pipeline>,
     /// What is applied before ranking.
     pub filters: Filters,
     /// The bounds of the rowid, where nothing is searched for.
@@ -29,12 +31,12 @@ pub fn read(parts: Parts<'_>, recipe: &Recipe, values: &[ValueRef<'_>]) -> Resul
     let mut inputs = Inputs {
         query: Value::Null,
         k: None,
-        ranking: Value::Null,
+        ranking: ranking(parts, recipe, values)?,
         filters: Filters::default(),
         rowids: Vec::new(),
     };
-    let limited = recipe.inputs.contains(&Input::K);
-    let (mut searched, mut ranking) = (None, None);
+    let is_cut = recipe.inputs.contains(&Input::K) || inputs.ranking.is_some();
+    let mut searched = None;
     for (input, &value) in recipe.inputs.iter().zip(values) {
         match input {
             Input::Query => {
@@ -52,22 +54,12 @@ pub fn read(parts: Parts<'_>, recipe: &Recipe, values: &[ValueRef<'_>]) -> Resul
                     return Err(Error::invalid("k is given twice"));
                 }
             }
-            Input::Ranking => {
-                let given = value.to_value()?;
-                if ranking
-                    .replace(given.clone())
-                    .is_some_and(|other| other != given)
-                {
-                    return Err(Error::invalid("rank is given twice, expected one ranking"));
-                }
-                inputs.ranking = given;
-            }
             Input::Uncut if value.is_from_bind() => return Err(Error::invalid(uncut())),
-            Input::Uncut => {}
+            Input::Uncut | Input::Ranking => {}
             Input::Filter(filter) => {
-                // What another table says is no part of what `k` counts: SQLite applies it to the `k`
-                // rows, in every order of a join.
-                if !limited || filter.is_constant || value.is_from_bind() {
+                // What another table says is no part of what `k` counts, nor of what a ranking sees:
+                // SQLite applies it to the rows that come of them, in every order of a join.
+                if !is_cut || filter.is_constant || value.is_from_bind() {
                     inputs.add(parts, filter, value)?;
                 }
             }
@@ -77,6 +69,26 @@ pub fn read(parts: Parts<'_>, recipe: &Recipe, values: &[ValueRef<'_>]) -> Resul
         inputs.filters.add_null(column, is_null);
     }
     Ok(inputs)
+}
+
+/// How a search is ranked.
+fn ranking(parts: Parts<'_>, recipe: &Recipe, values: &[ValueRef<'_>]) -> Result<Option<Pipeline>> {
+    if !recipe.inputs.contains(&Input::Query) {
+        return Ok(None);
+    }
+    let mut said = Value::Null;
+    let inputs = recipe.inputs.iter().zip(values);
+    for (n, (_, value)) in inputs
+        .filter(|(input, _)| **input == Input::Ranking)
+        .enumerate()
+    {
+        let given = value.to_value()?;
+        if n > 0 && given != said {
+            return Err(Error::invalid("rank is given twice, expected one ranking"));
+        }
+        said = given;
+    }
+    run::chosen(parts.shadow.spec(), &said, &parts.shadow.settings()?)
 }
 
 impl Inputs {

@@ -27,7 +27,8 @@
 //! tells, so such filters have a `?` and the cursor looks. (Of an IN nothing tells. Where SQLite may choose
 //! the order of a join, prices make it choose the plan in which an IN of another table comes later; behind
 //! CROSS JOIN or LEFT JOIN it counts as a constant.) A constant filter that cannot be applied before
-//! the cut is an error beside `k`.
+//! the cut is an error beside `k`. The candidates of a ranking are chosen by the same filters, so a place and a
+//! `rank` mean the same in every plan too.
 //!
 //! `match` or `k` more than once: SQLite up to 3.40 repeats the arguments of a call where it goes
 //! through the sides of an OR one by one. The cursor wants equal values.
