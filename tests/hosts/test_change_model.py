@@ -5,6 +5,7 @@ SQLite 3.38 and in the newest (from Python). The first index has the real model.
 """
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -17,10 +18,9 @@ import time
 import apsw
 import pytest
 from sessions import OldestSession
-from support import EXTENSION, HERE, ROOT, SMALL, TINY, HostError, connect, failure, run, value
+from support import EXTENSION, HERE, ROOT, SMALL, TINY, HostError, blob, connect, failure, run, value
 
 RECIPE = (ROOT / "sql" / "change-model.sql").read_text(encoding="utf-8").replace("bge-base-en-v1.5", TINY)
-OTHER = "tiny-bert-no-types"
 ROWS = 90
 NEAREST = "SELECT rowid, distance FROM docs_bge WHERE docs_bge MATCH ? AND k = 10"
 QUESTION = "how do i reset the device"
@@ -186,18 +186,19 @@ def test_a_model_that_is_not_here_swaps_nothing(tmp_path, file, bail):
 
 
 def test_a_swap_that_would_take_long_is_refused(file):
-    """Step 2 was left out, and two seconds are not enough."""
+    """Step 2 was left out, and in two seconds no machine embeds a million tokens."""
     db = patient(file)
     value(db, f"SELECT bge_embed('warm', '{SMALL}')")
     db.execute(STEPS[1].replace(TINY, SMALL))
-    db.execute("UPDATE docs SET body = body || ?", (" the cable is in the box" * 80,))
+    db.executemany("INSERT INTO docs(title, body) VALUES (?, ?)", [(f"Long {n}", f"{n}" + " the cable is in the box" * 80) for n in range(2000)])
     before = list(db.execute(NEAREST, (QUESTION,)))
     started = time.monotonic()
     error = failure(db, STEPS[3])
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert isinstance(error, apsw.ConstraintError) and "nothing was swapped: do step 2 again" in str(error)
     assert db.get_autocommit() and "docs_bge_old" not in names(db)
     assert list(db.execute(NEAREST, (QUESTION,))) == before
+    db.execute("DELETE FROM docs WHERE id > ?", (ROWS,))
     for step in (2, 3, 4):
         db.execute(STEPS[step]).fetchall()
     is_as_made_anew(db, SMALL)
@@ -384,25 +385,30 @@ def test_going_back_and_forth(file):
 
 
 def test_codes_in_memory_are_of_the_index_that_has_the_name(file):
-    """Two models of as many dimensions, indexes large enough for codes, a connection that has searched the first."""
+    """Two indexes of as many dimensions, large enough for codes, and a connection that has searched the first. Their vectors are
+    given: what made them does not matter here."""
     db, reader = patient(file), patient(file)
-    db.executemany("INSERT INTO docs(title, body) VALUES (?, ?)", [(f"T {n}", text_of(n)) for n in range(8300)])
-    db.execute(f"DROP TABLE docs_bge; CREATE VIRTUAL TABLE docs_bge USING bge(title, body, content='docs', model='{OTHER}')")
-    value(db, "SELECT bge_sync('docs_bge')")
+    db.execute("DROP TABLE docs_bge; CREATE VIRTUAL TABLE docs_bge USING bge(title, body, content='docs')")
+    db.execute(STEPS[1])
+    chance = random.Random(18)
+    with db:
+        db.executemany("INSERT INTO docs(id, title, body) VALUES (?, 'a', 'b')", [(n,) for n in range(ROWS + 1, 8401)])
+        for index in ("docs_bge", "docs_bge_new"):
+            vectors = [(n, blob(*(chance.gauss(0, 1) for _ in range(32)))) for n in range(1, 8401)]
+            db.executemany(f"INSERT INTO {index}(rowid, embedding) VALUES (?, ?)", vectors)
     sql = "SELECT rowid, distance FROM docs_bge WHERE docs_bge MATCH ? ORDER BY distance LIMIT 20"
-    exact = "SELECT rowid, 1 - bge_cosine(embedding, ?1) FROM docs_bge ORDER BY 2, 1 LIMIT 20"
-    for each in (db, reader):
-        each.execute(sql, (QUESTION,)).fetchall()
-    assert value(db, "SELECT bge_status('docs_bge') ->> '$.codes.chunks'") == 8
-    for step in (1, 2, 3):
-        db.execute(STEPS[step]).fetchall()
-    for each in (reader, db):
-        vector = value(each, "SELECT bge_embed_query(?, ?)", QUESTION, TINY)
-        found, wanted = each.execute(sql, (QUESTION,)).fetchall(), each.execute(exact, (vector,)).fetchall()
-        assert [row for row, _ in found] == [row for row, _ in wanted]
-        assert [d for _, d in found] == pytest.approx([d for _, d in wanted], abs=1e-6)
+    exact = "SELECT rowid, 1 - bge_cosine(embedding, ?) FROM {} ORDER BY 2, 1 LIMIT 20"
+    question = blob(*(chance.gauss(0, 1) for _ in range(32)))
+    wanted = {index: db.execute(exact.format(index), (question,)).fetchall() for index in ("docs_bge", "docs_bge_new")}
+    for index, steps in (("docs_bge", (2, 3)), ("docs_bge_new", ())):
+        for each in (db, reader):
+            found = each.execute(sql, (question,)).fetchall()
+            assert [row for row, _ in found] == [row for row, _ in wanted[index]]
+            assert [d for _, d in found] == pytest.approx([d for _, d in wanted[index]], abs=1e-6)
+            assert value(each, "SELECT bge_status('docs_bge') ->> '$.codes.chunks'") == 8
+        for step in steps:
+            db.execute(STEPS[step]).fetchall()
     reader.close()
-    is_as_made_anew(db)
     db.close()
 
 
