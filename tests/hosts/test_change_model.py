@@ -115,9 +115,9 @@ def is_as_made_anew(db, model=TINY, index="docs_bge"):
     db.execute("DROP TABLE anew")
 
 
-def is_changed(file, rows=None):
+def is_changed(file, model=TINY):
     db = patient(file)
-    is_as_made_anew(db)
+    is_as_made_anew(db, model)
     left = {name for name in names(db) if "_old" in name or "_new" in name}
     assert not left, left
     db.close()
@@ -281,7 +281,7 @@ def test_readers_and_writers_go_on(file, journal):
     db = patient(file)
     try:
         for step in (1, 2):
-            for sql in statements(STEPS[step].replace("'docs_bge_new', 10", "'docs_bge_new', 0")):
+            for sql in statements(STEPS[step].replace("'docs_bge_new', 10", "'docs_bge_new', 0.1")):
                 db.execute(sql).fetchall()
             time.sleep(0.3)
         before = len(seen)
@@ -439,10 +439,12 @@ def killed(file, script, lines):
 
 
 def test_killed_while_it_embeds(file, journal):
-    """Each time somewhere in the next row; what was committed stays, and step 2 goes on from there."""
+    """Each time somewhere in the next row; what was committed stays, and step 2 goes on from there. Enough rows, and the slower
+    model, so that no process has come to its end before it is killed."""
     db = patient(file)
-    db.execute(STEPS[1])
-    left = [ROWS]
+    db.execute(STEPS[1].replace(TINY, SMALL))
+    db.executemany("INSERT INTO docs(title, body) VALUES (?, ?)", [(f"T {n}", text_of(n)) for n in range(300)])
+    left = [ROWS + 300]
     for rows in (1, 20, 2):
         said = killed(file, [STEPS[2].replace("'docs_bge_new', 10", "'docs_bge_new', 0")], 1 + rows)
         assert said[0] == f"(0, {left[-1]})\n" and said[-1] == f"(1, {left[-1] - rows})\n"
@@ -451,7 +453,7 @@ def test_killed_while_it_embeds(file, journal):
     db.close()
     for step in (1, 2, 3, 4):
         assert shell(file, STEPS[step]).stderr == ""
-    is_changed(file)
+    is_changed(file, SMALL)
 
 
 def test_killed_in_the_middle_of_the_swap(file, journal):
