@@ -6,11 +6,11 @@ use crate::sql::ffi::{Connection, Row, Statement, Value};
 use crate::sql::lexer::quote_name;
 
 /// Finds the index that a function was given, as in SQL, optionally qualified and quoted; and the
-/// arguments that it was made with.
+/// text that it was made with, with the arguments in it.
 ///
 /// # Errors
 /// No such table, or one that is no index of ours.
-pub fn find(db: Connection<'_>, given: &str) -> Result<(Names, Vec<String>)> {
+pub fn find(db: Connection<'_>, given: &str) -> Result<(Names, String, Vec<String>)> {
     let (schema, name) = qualified(given)?;
     let schemas = match schema {
         Some(schema) => vec![schema],
@@ -22,7 +22,7 @@ pub fn find(db: Connection<'_>, given: &str) -> Result<(Names, Vec<String>)> {
         };
         if let Some(arguments) = declared_arguments(&sql) {
             let schema = schema.clone();
-            return Ok((Names { schema, index }, arguments));
+            return Ok((Names { schema, index }, sql, arguments));
         }
         return Err(Error::invalid(format!(
             "'{index}' is not a semantic index; one is made with CREATE VIRTUAL TABLE ... USING bge(...)"

@@ -14,6 +14,9 @@ pub struct Index {
     pub names: Names,
     /// Its declaration.
     pub spec: Spec,
+    /// The text of it, where the index was found by its name; of one that SQLite has connected, SQLite sees to it
+    /// that the declaration is the schema's.
+    pub found_as: Option<String>,
     /// Statements on its tables.
     pub statements: Statements,
     /// What of the index is being used right now.
@@ -58,6 +61,7 @@ impl Index {
         Index {
             names,
             spec,
+            found_as: None,
             statements: Statements::default(),
             in_use: Cell::default(),
             database: OnceCell::new(),

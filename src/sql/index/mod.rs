@@ -39,6 +39,7 @@ mod cursor;
 mod damage;
 mod database;
 mod declare;
+mod declared;
 mod filter;
 mod find;
 mod handle;
@@ -85,7 +86,9 @@ pub fn register(db: &Connection<'_>, access: Access) -> Result<()> {
 /// # Errors
 /// There is none of that name; its declaration cannot be read.
 pub fn find(host: &Host<'_>, name: &str) -> Result<Index> {
-    let (names, arguments) = find::find(host.db, name)?;
+    let (names, text, arguments) = find::find(host.db, name)?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    table::declared(&names.schema, &names.index, &arguments)
+    let mut index = table::declared(&names.schema, &names.index, &arguments)?;
+    index.found_as = Some(text);
+    Ok(index)
 }

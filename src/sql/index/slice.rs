@@ -18,7 +18,7 @@ use super::text::{Joined, Text};
 use super::unfinished::{self, Key};
 use super::vectors::passages::Passage;
 use crate::engine::{SharedEmbedder, SharedVector};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sql::ffi::Value;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -35,8 +35,6 @@ const PORTION: usize = 2048;
 
 /// See the module.
 pub struct Slice {
-    /// What the index was declared as when the sync began.
-    declaration: Option<String>,
     settings: Settings,
     notes: Vec<Note>,
     changed: Vec<Changed>,
@@ -87,15 +85,9 @@ impl Slice {
     ///
     /// # Errors
     /// What SQLite says; an interruption.
-    pub fn read(
-        parts: Parts<'_>,
-        declaration: &Option<String>,
-        tokens: usize,
-    ) -> Result<Option<Self>> {
-        check_declaration(parts, declaration)?;
+    pub fn read(parts: Parts<'_>, tokens: usize) -> Result<Option<Self>> {
         let located = parts.content.locate()?;
         let mut slice = Slice {
-            declaration: declaration.clone(),
             settings: parts.shadow.settings()?,
             notes: some_notes(parts, NOTES)?,
             changed: Vec::new(),
@@ -306,7 +298,6 @@ impl Slice {
     }
 
     fn still_holds(&self, parts: Parts<'_>) -> Result<bool> {
-        check_declaration(parts, &self.declaration)?;
         let settings = parts.shadow.settings()?;
         if settings.generation != self.settings.generation
             || (self.settings.model.is_some() && settings.model != self.settings.model)
@@ -365,18 +356,6 @@ impl Slice {
         }
         Ok((true, true))
     }
-}
-
-/// # Errors
-/// The index was dropped, or made anew in another way.
-fn check_declaration(parts: Parts<'_>, known: &Option<String>) -> Result<()> {
-    if parts.shadow.declaration()? == *known {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        "the index was dropped or made anew while it was being synced; call bge_sync again, where it \
-         is still wanted",
-    ))
 }
 
 /// Removes a row that is in the content no more.

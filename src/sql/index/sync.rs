@@ -8,9 +8,10 @@
 //! it gets on if one text gets through.
 
 use super::content::{Located, Noting, Origin, triggers};
+use super::declared::Declared;
 use super::ordinary;
 use super::parts::Parts;
-use super::shadow::Scanned;
+use super::shadow::{Scanned, Shadow};
 use super::slice::{Done, Slice};
 use super::transaction::{Committer, committer};
 use crate::error::Result;
@@ -69,19 +70,50 @@ impl Pace {
 /// No model, an interruption, a lock that is not to be had, damage. Steps that were committed stay, and
 /// vectors that were not stored are kept for the next call.
 pub fn sync(parts: Parts<'_>, limit: Option<Duration>) -> Result<i64> {
-    ordinary::verify(parts.shadow)?;
-    let (mut pace, committer) = (Pace::new(limit), committer(parts.shadow)?);
-    let declaration = parts.shadow.declaration()?;
-    prepare_sync(parts, committer)?;
+    let declared = Declared::of(parts.shadow)?;
+    let work = || {
+        ordinary::verify(parts.shadow)?;
+        let steps = Steps {
+            committer: committer(parts.shadow)?,
+            declared: &declared,
+            shadow: parts.shadow,
+        };
+        prepare_sync(parts, &steps)?;
+        sync_slices(parts, &steps, Pace::new(limit))
+    };
+    work().map_err(|e| declared.explain(parts.shadow, e))
+}
+
+/// The steps of a sync: each looks first whether the index is still the one that it began with.
+struct Steps<'s> {
+    committer: Committer,
+    declared: &'s Declared,
+    shadow: Shadow<'s>,
+}
+
+impl Steps<'_> {
+    fn step<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.committer.step(self.shadow, || {
+            self.declared.check(self.shadow)?;
+            work()
+        })
+    }
+
+    fn read<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.committer.read(self.shadow, || {
+            self.declared.check(self.shadow)?;
+            work()
+        })
+    }
+}
+
+fn sync_slices(parts: Parts<'_>, steps: &Steps<'_>, mut pace: Pace) -> Result<i64> {
     let (mut rows, mut idle) = (0, 0);
     loop {
         parts.shadow.host.interrupts.check()?;
         let began = Instant::now();
-        let read = committer.read(parts.shadow, || {
-            Slice::read(parts, &declaration, pace.tokens)
-        })?;
-        let Some(mut slice) = read else {
-            if note_more(parts, committer)? {
+        let Some(mut slice) = steps.read(|| Slice::read(parts, pace.tokens))? else {
+            if note_more(parts, steps)? {
                 continue;
             }
             return Ok(rows);
@@ -91,7 +123,7 @@ pub fn sync(parts: Parts<'_>, limit: Option<Duration>) -> Result<i64> {
             return Err(e);
         }
         let tokens = slice.tokens;
-        let done = step(parts, committer, slice, pace.deadline)?;
+        let done = store(parts, steps, slice, pace.deadline)?;
         rows += done.rows;
         idle = if done.notes == 0 {
             idle + done.looked_at
@@ -109,26 +141,26 @@ pub fn sync(parts: Parts<'_>, limit: Option<Duration>) -> Result<i64> {
     }
 }
 
-fn step(
+fn store(
     parts: Parts<'_>,
-    committer: Committer,
+    steps: &Steps<'_>,
     mut slice: Slice,
     deadline: Option<Instant>,
 ) -> Result<Done> {
-    let stored = committer
+    let stored = steps
+        .committer
         .claim(parts.shadow)
         .and_then(|()| slice.embed(parts, deadline))
-        .and_then(|()| committer.step(parts.shadow, || slice.apply(parts)));
+        .and_then(|()| steps.step(|| slice.apply(parts)));
     stored.inspect_err(|_| slice.keep_for_later())
 }
 
 /// Repairs triggers, and notes what no trigger has noted.
-fn prepare_sync(parts: Parts<'_>, committer: Committer) -> Result<()> {
-    let (settings, content) = committer.read(parts.shadow, || {
-        Ok((parts.shadow.settings()?, parts.content.locate()?))
-    })?;
+fn prepare_sync(parts: Parts<'_>, steps: &Steps<'_>) -> Result<()> {
+    let (settings, content) =
+        steps.read(|| Ok((parts.shadow.settings()?, parts.content.locate()?)))?;
     if matches!(content.noting, Noting::Due | Noting::Lost) {
-        committer.step(parts.shadow, || {
+        steps.step(|| {
             // Of the three, some may be left.
             triggers::drop_all(parts.shadow)?;
             triggers::create(parts.shadow, &content.named)?;
@@ -136,12 +168,12 @@ fn prepare_sync(parts: Parts<'_>, committer: Committer) -> Result<()> {
             parts.shadow.set_scanned(Scanned::Nothing)
         })?;
     } else if content.noting == Noting::Off {
-        committer.step(parts.shadow, || parts.shadow.set_scanned(Scanned::Nothing))?;
+        steps.step(|| parts.shadow.set_scanned(Scanned::Nothing))?;
     } else if !parts.shadow.keeps_text()
         && parts.content.remembered().ok().as_ref() != Some(&content.named)
     {
         // Renamed, which only the triggers say; they may be lost one day.
-        committer.step(parts.shadow, || parts.content.remember(&content.named))?;
+        steps.step(|| parts.content.remember(&content.named))?;
     }
     if parts.words.are_lost(&content)? {
         committer.step(parts.shadow, || {
@@ -149,13 +181,10 @@ fn prepare_sync(parts: Parts<'_>, committer: Committer) -> Result<()> {
         })?;
     }
     let rescan = content.noting != Noting::On || settings.scanned == Scanned::Nothing;
-    if rescan || committer.read(parts.shadow, || parts.content.can_be_displaced(&content))? {
-        let displaced =
-            committer.read(parts.shadow, || displaced(parts, &parts.content.locate()?))?;
+    if rescan || steps.read(|| parts.content.can_be_displaced(&content))? {
+        let displaced = steps.read(|| displaced(parts, &parts.content.locate()?))?;
         if !displaced.is_empty() {
-            committer.step(parts.shadow, || {
-                displaced.iter().try_for_each(|&id| parts.notes.add(id))
-            })?;
+            steps.step(|| displaced.iter().try_for_each(|&id| parts.notes.add(id)))?;
         }
         if parts.words.are_kept() {
             committer.step(parts.shadow, || {
@@ -185,11 +214,11 @@ pub fn displaced(parts: Parts<'_>, content: &Located) -> Result<Vec<i64>> {
 }
 
 /// Notes the next rows of a scan; `false` when it is at its end.
-fn note_more(parts: Parts<'_>, committer: Committer) -> Result<bool> {
+fn note_more(parts: Parts<'_>, steps: &Steps<'_>) -> Result<bool> {
     if parts.shadow.settings()?.scanned == Scanned::All {
         return Ok(false);
     }
-    committer.step(parts.shadow, || {
+    steps.step(|| {
         // Read again: another process may have gone on with the scan.
         let from = match parts.shadow.settings()?.scanned {
             Scanned::All => return Ok(()),
