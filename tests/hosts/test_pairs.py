@@ -1,9 +1,7 @@
 """bge_pairs(index, min_score): every pair of rows that near, each once, beside a matrix of cosines in numpy."""
 
 import itertools
-import json
 import random
-import struct
 import threading
 import time
 
@@ -11,7 +9,7 @@ import apsw
 import numpy as np
 import pytest
 from oracle import sentence
-from support import SMALL, TINY, connect as open_connection, failure, value
+from support import TINY, connect as open_connection, failure, value
 
 ALL = "SELECT a, b, score FROM bge_pairs('t', ?)"
 DECODED = {
@@ -53,30 +51,34 @@ def stored(db, storage="f32"):
 
 
 def expected(rows, units, least):
-    """{(a, b): score}: the best cosine of two passages. What is within rounding of `least` is told apart by the caller."""
-    best = {}
-    for start in range(0, len(rows), 500):
-        scores = units[start:start + 500] @ units.T
-        for one, other in np.argwhere(scores >= least):
-            a, b = rows[start + one], rows[other]
-            if a < b:
-                best[a, b] = max(best.get((a, b), -2), scores[one, other])
-    return best
+    """Arrays a, b, score of all pairs, in order: the best cosine of two passages. Rows are in order."""
+    names, starts = np.unique(rows, return_index=True)
+    ends, found = [*starts[1:], len(rows)], []
+    for first in range(0, len(names), 400):
+        last = min(first + 400, len(names))
+        scores = units[starts[first]:ends[last - 1]] @ units.T
+        best = np.maximum.reduceat(np.maximum.reduceat(scores, starts, axis=1), starts[first:last] - starts[first], axis=0)
+        a, b = np.nonzero(best >= least)
+        behind = b > a + first
+        a, b = a[behind], b[behind]
+        found.append((names[a + first], names[b], best[a, b]))
+    return [np.concatenate(arrays) for arrays in zip(*found)]
 
 
-def check(got, rows, units, least, order=True):
-    """The pairs are those of the matrix, in order, each once."""
+def check(got, rows, units, least):
+    """The pairs are those of the matrix, in order, each once. Within rounding of `least` either is right."""
+    wanted = {(a, b): score for a, b, score in zip(*(array.tolist() for array in expected(rows, units, least - 1e-9)))}
     keys = [(a, b) for a, b, _ in got]
-    assert len(keys) == len(set(keys)), "a pair came twice"
-    if order:
-        assert keys == sorted(keys)
-    assert all(score >= least for _, _, score in got)
-    wanted = expected(rows, units, least - 1e-9)
+    assert keys == sorted(set(keys)), "out of order, or a pair came twice"
     certain = {key for key, score in wanted.items() if score > least + 1e-9}
     assert certain <= set(keys) <= set(wanted)
-    for a, b, score in got:
-        assert abs(score - wanted[a, b]) < 1e-6
+    assert all(score >= least and abs(score - wanted[a, b]) < 1e-6 for a, b, score in got)
     return len(got)
+
+
+def quantile(rows, units, share):
+    """The score that this share of the pairs is above."""
+    return float(min(1, np.quantile(expected(rows, units, -2)[2], 1 - share)))
 
 
 @pytest.mark.parametrize("storage", list(DECODED))
@@ -85,34 +87,34 @@ def test_vectors_with_codes_and_a_tail(connect, storage):
     db, rng = connect(), np.random.default_rng(1)
     given(db, clustered(rng, 9_500, 64), rng.permutation(20_000)[:9_500] - 5_000, f", storage={storage}")
     assert value(db, "SELECT count(*) FROM t_codes") == 9
-    for least in (0.999999, 0.97, 0.93, 0.87):
+    for least in (0.999999, 0.95, 0.88):
         got = db.execute(ALL, (least,)).fetchall()
         assert check(got, *stored(db, storage), least) > 100
 
 
 def test_few_vectors_have_no_codes(connect):
     db, rng = connect(), np.random.default_rng(2)
-    vectors = clustered(rng, 700, 5)
+    vectors = clustered(rng, 300, 5)
     vectors[3] = vectors[9] = 0
     given(db, vectors)
     everything = db.execute(ALL, (-1,)).fetchall()
-    assert check(everything, *stored(db), -1) == 700 * 699 // 2
+    assert check(everything, *stored(db), -1) == 300 * 299 // 2
     for least in (-0.5, 0, 1e-300, 0.9, 1):
         check(db.execute(ALL, (least,)).fetchall(), *stored(db), least)
     # The zero vector has cosine 0 with everything.
-    assert [score for a, b, score in everything if 4 in (a, b)] == [0] * 699
+    assert [score for a, b, score in everything if 4 in (a, b)] == [0] * 299
 
 
-def test_negative_scores_with_codes(connect):
-    """Nearly every pair of 8,400 rows: more than a block may hold, so that blocks are begun again."""
+def test_millions_of_pairs(connect):
+    """More than 4 million pairs: more than a block may hold, so that blocks are begun again."""
     db, rng = connect(), np.random.default_rng(3)
-    given(db, rng.standard_normal((8_400, 24)).astype("<f4"))
+    given(db, rng.standard_normal((8_200, 16)).astype("<f4"), rng.permutation(8_200))
     rows, units = stored(db)
     scores = (units @ units.T)[np.triu_indices(len(rows), 1)]
-    counted, least, total = value(db, "SELECT count(*) || ' ' || min(score) || ' ' || total(score) FROM bge_pairs('t', -0.9)").split()
-    assert int(counted) == np.count_nonzero(scores >= -0.9) > 35_000_000
-    assert float(least) >= -0.9
-    assert abs(float(total) - scores[scores >= -0.9].sum()) < 1
+    counted, least, total = value(db, "SELECT count(*) || ' ' || min(score) || ' ' || total(score) FROM bge_pairs('t', 0.2)").split()
+    assert int(counted) == np.count_nonzero(scores >= 0.2) > 4_000_000
+    assert float(least) >= 0.2
+    assert abs(float(total) - scores[scores >= 0.2].sum()) < 1
 
 
 def several_passages(db, chance, count, words=(1, 60)):
@@ -126,24 +128,25 @@ def several_passages(db, chance, count, words=(1, 60)):
 
 def test_rows_of_several_passages(connect):
     db, chance = connect(), random.Random(4)
-    several_passages(db, chance, 500)
+    several_passages(db, chance, 300)
     # Slots that are freed are used again: a row's are then anywhere.
     db.execute("DELETE FROM docs WHERE id % 7 = 0")
     db.execute("UPDATE docs SET body = body || ' ' || body WHERE id % 5 = 0")
     value(db, "SELECT bge_sync('t')")
     rows, units = stored(db)
     assert len(rows) > 2 * len(set(rows))
-    for least in (0.999, 0.9, 0.5):
-        assert check(db.execute(ALL, (least,)).fetchall(), rows, units, least) > 50
+    for share in (0.01, 0.2):
+        least = quantile(rows, units, share)
+        assert check(db.execute(ALL, (least,)).fetchall(), rows, units, least) > 200
 
 
 def test_rows_of_several_passages_with_codes(connect):
     db, chance = connect(), random.Random(5)
-    several_passages(db, chance, 1_500, (20, 80))
+    several_passages(db, chance, 500, (20, 80))
     rows, units = stored(db)
     assert value(db, "SELECT count(*) FROM t_codes") > 7
-    least = float(np.quantile(np.max(np.triu(units[:2000] @ units[:2000].T, 1), axis=1), 0.6))
-    assert check(db.execute(ALL, (least,)).fetchall(), rows, units, least) > 500
+    least = quantile(rows, units, 0.02)
+    assert check(db.execute(ALL, (least,)).fetchall(), rows, units, least) > 2_000
 
 
 def test_one_row_of_very_many_passages(connect):
@@ -168,10 +171,13 @@ def test_rows_without_text_are_in_no_pair(connect):
 
 
 def test_a_pair_s_score_is_that_of_match(connect):
-    """The best passage of b for a passage of a."""
+    """To the bit, where a has one passage; b may have several."""
     db = connect()
-    several_passages(db, random.Random(8), 40, (1, 8))
-    for a, b, score in db.execute(ALL, (0.6,)).fetchall():
+    several_passages(db, random.Random(8), 60, (1, 8))
+    ones = {row for row, in db.execute("SELECT row FROM t_passages GROUP BY row HAVING count(*) = 1")}
+    pairs = [pair for pair in db.execute(ALL, (0.6,)) if pair[0] in ones]
+    assert len(pairs) > 100 and any(b not in ones for _, b, _ in pairs)
+    for a, b, score in pairs:
         assert value(db, "SELECT score FROM t WHERE t MATCH (SELECT embedding FROM t WHERE rowid = ?) AND rowid = ?",
                      a, b) == score
 
@@ -224,7 +230,7 @@ def plan(db, sql):
 
 def test_the_plan_says_what_is_pushed_down(coded):
     assert "INDEX 0:3 a>= a<=" in plan(coded, "SELECT * FROM bge_pairs('t', 0.9) WHERE a BETWEEN 1 AND 2")
-    assert "INDEX 0:3 b>" in plan(coded, "SELECT * FROM bge_pairs('t', 0.9) WHERE b > ?")
+    assert "INDEX 0:3 b>" in plan(coded, "SELECT * FROM bge_pairs('t', 0.9) WHERE b > 1 + random() AND score > 0.95")
     for order, sorts in (("a", False), ("a, b", False), ("b", True), ("a DESC", True), ("a, b, score", True), ("score", True)):
         sql = f"SELECT * FROM bge_pairs('t', 0.9) ORDER BY {order}"
         assert ("TEMP B-TREE" in plan(coded, sql)) == sorts, order
@@ -272,11 +278,11 @@ def test_pending_rows_beside_codes(connect):
     for source, target in ((5, 8_000), (8_250, 7), (100, 8_299)):
         db.execute("UPDATE docs SET body = (SELECT body FROM docs WHERE id = ?) WHERE id = ?", (source, target))
     db.execute("DELETE FROM docs WHERE id = 5000")
-    before = db.execute(ALL, (0.995,)).fetchall()
+    before = db.execute(ALL, (0.98,)).fetchall()
     assert {(5, 8_000), (7, 8_250), (100, 8_299)} <= {(a, b) for a, b, _ in before}
     value(db, "SELECT bge_sync('t')")
-    assert db.execute(ALL, (0.995,)).fetchall() == before
-    assert check(before, *stored(db), 0.995) > 100
+    assert db.execute(ALL, (0.98,)).fetchall() == before
+    assert check(before, *stored(db), 0.98) > 20
 
 
 def test_more_pending_rows_than_a_query_embeds(connect):
@@ -365,17 +371,18 @@ def test_optimize_and_inserts_while_pairs_are_read(connect):
     vectors = clustered(rng, 8_600, 16)
     given(db, vectors)
     db.execute("DELETE FROM t WHERE rowid % 41 = 0")
-    wanted = expected(*stored(db), 0.96 + 1e-9)
+    a, b, _ = expected(*stored(db), 0.96 + 1e-9)
+    wanted = set(zip(a.tolist(), b.tolist()))
     got = []
     for n, pair in enumerate(db.execute(ALL, (0.96,))):
         got.append(pair)
-        if n % 400 == 0:
+        if n % 200 == 0:
             db.execute("INSERT INTO t(rowid, embedding) VALUES (?, ?)", (20_000 + n, rng.standard_normal(16).astype("<f4").tobytes()))
-        if n in (500, 1500):
+        if n in (300, 600):
             db.execute("INSERT INTO t(t) VALUES ('optimize')")
     keys = [(a, b) for a, b, _ in got]
-    assert len(keys) == len(set(keys)) and len(keys) > 1500
-    assert set(wanted) <= set(keys)
+    assert len(keys) == len(set(keys)) and len(keys) > 800
+    assert wanted <= set(keys)
 
 
 def test_a_statement_sees_one_state(connect, tmp_path):
@@ -507,16 +514,17 @@ def test_reading_never_writes(connect, tmp_path):
     given(db, np.eye(3, 4, dtype="<f4"))
     db.close()
     before = file.read_bytes()
-    again = connect(database=f"file:{file}?mode=ro") if False else connect(database=file)
+    again = connect(database=file)
     again.execute("PRAGMA query_only = 1")
     assert len(again.execute(ALL, (-1,)).fetchall()) == 3
     assert file.read_bytes() == before
 
 
 def test_every_host(any_host):
-    any_host.rows("CREATE VIRTUAL TABLE t USING bge(body, content='')")
-    any_host.rows("INSERT INTO t(rowid, embedding) VALUES (1, bge_from_json('[1, 0]')), (2, bge_from_json('[3, 0]')), "
-                  "(3, bge_from_json('[0, 1]'))")
-    assert any_host.rows("SELECT a, b, score FROM bge_pairs('t', 0.5) WHERE a <= 2") == [(1, 2, 1.0)]
-    assert any_host.rows("SELECT a, b FROM bge_pairs('t', 0) WHERE a BETWEEN 1 AND 1 ORDER BY b") == [(1, 2), (1, 3)]
-    assert any_host.rows("SELECT a, b FROM bge_pairs('t', 0) WHERE a IN (2, 1) AND b = 3 ORDER BY a DESC") == [(2, 3), (1, 3)]
+    made = ("CREATE VIRTUAL TABLE t USING bge(body, content='')",
+            "INSERT INTO t(rowid, embedding) VALUES (1, bge_from_json('[1, 0]')), (2, bge_from_json('[3, 0]')), "
+            "(3, bge_from_json('[0, 1]'))")
+    assert any_host.rows(*made, "SELECT a, b, score FROM bge_pairs('t', 0.5) WHERE a <= 2") == [[1, 2, 1.0]]
+    assert any_host.rows(*made, "SELECT a, b FROM bge_pairs('t', 0) WHERE a BETWEEN 1 AND 1 ORDER BY b") == [[1, 2], [1, 3]]
+    descending = "SELECT a, b FROM bge_pairs('t', 0) WHERE a IN (2, 1) AND b = 3 ORDER BY a DESC"
+    assert any_host.rows(*made, descending) == [[2, 3], [1, 3]]

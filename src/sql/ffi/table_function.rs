@@ -35,7 +35,8 @@ pub trait TableFunction: 'static {
     const NEEDS: Access;
     /// Of the first columns, how many it wants to know the bounds of ([`Call::bounds`]).
     const BOUNDED: usize = 0;
-    /// Of the first columns, how many its rows are in the ascending order of.
+    /// Of the first columns, how many its rows are in the ascending order of, as long as none but the first has
+    /// bounds.
     const ORDERED: usize = 0;
     /// What the calls of one statement share: it lives as long as the statement.
     type Shared: Default + Send + 'static;
@@ -207,12 +208,13 @@ impl<T: TableFunction> Table for Called<T> {
             given |= 1 << argument;
         }
         let mut plan = given.to_string();
-        let mut cost = 1e9;
+        let (mut cost, mut other_bounds) = (1e9, false);
         for (n, term) in terms.iter().enumerate().filter(|(_, term)| term.usable) {
             if let Some(word) = bound_word::<T>(term) {
                 info.take(n, values, false, false);
                 values += 1;
                 plan = format!("{plan} {word}");
+                other_bounds |= term.column > 0;
                 cost /= 2.0;
             }
         }
@@ -221,7 +223,7 @@ impl<T: TableFunction> Table for Called<T> {
         let complete = missing::<T>(given).is_ok();
         let cost = if complete { cost } else { 1e99 };
         let rows = if complete { 1000 } else { i64::MAX };
-        let ordered = is_in_order::<T>(&info.order());
+        let ordered = !other_bounds && is_in_order::<T>(&info.order());
         info.answer(&plan, cost, rows, ordered, false);
         Ok(true)
     }

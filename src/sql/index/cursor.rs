@@ -208,12 +208,7 @@ impl Cursor {
                 return fresh.map_or(Ok(Value::Null), |stored| as_f32(parts, &stored));
             }
             Some(VectorAt::Slot(slot)) => Some(slot),
-            None => parts
-                .vectors
-                .passages
-                .slots_of(present.id)?
-                .first()
-                .copied(),
+            None => parts.vectors.passages.first_of(present.id)?,
         };
         let Some(slot) = slot else {
             return Ok(Value::Null);

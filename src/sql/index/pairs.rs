@@ -2,9 +2,9 @@
 //!
 //! Rows `a` are taken in blocks, in their order; the vectors of a block are queries over the codes of all rows
 //! `b` behind them, a chunk of codes at a time, so that the codes stay in the CPU's cache while all queries of
-//! the block pass over them. Where the bound of a pair is near enough, the stored vectors decide. What a block
-//! finds is sorted and given out before the next block is begun: so pairs come in the order of `a` and `b`, and
-//! memory is bounded by what a block may find ([`MOST`]; a block that finds more is begun again with fewer
+//! the block pass over them. (Where few rows `b` are asked for it is the other way round.) Where the bound of a pair is near enough, the stored vectors decide. What a block
+//! finds is sorted and given out before the next block is begun: so pairs come in the order of `a` and `b`
+//! unless rows `b` seek, and memory is bounded by what a block may find ([`MOST`]; a block that finds more is begun again with fewer
 //! rows) or by the rows that one row is near to.
 //!
 //! A pair's score is the best cosine between a passage of the one and a passage of the other.
@@ -15,6 +15,7 @@ mod sides;
 use super::content::Origin;
 use super::damage::corrupt;
 use super::handle::Index;
+use super::ordinary;
 use super::parts::{Parts, answer};
 use super::search::VectorAt;
 use super::vectors::cache;
@@ -23,7 +24,7 @@ use crate::sql::ffi::Host;
 use crate::vector::codes::{Near, Queries};
 use crate::vector::storage::Rescorer;
 pub use between::Between;
-use sides::{NO_ROW, Piece, PieceCodes, Sides};
+use sides::{Piece, PieceCodes, Seekers, Sides};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Queries over a chunk at a time, and rows in a block at most.
@@ -59,11 +60,13 @@ pub struct Pairs {
 /// How far it has come.
 struct Walk {
     least: f64,
-    /// Rows that are still to come, and all that they are compared with.
-    a: Between,
-    b: Between,
+    /// Whose turn it is to seek, and the rows that are still to come.
+    who: Seekers,
+    seekers: Between,
+    /// The rows that they are compared with.
+    others: Between,
     sides: Option<Sides>,
-    /// The vectors of `a` that were dealt with.
+    /// The vectors of seekers that were dealt with.
     done: usize,
     /// Rows in a block.
     at_once: usize,
@@ -74,7 +77,7 @@ struct Walk {
     compared: usize,
 }
 
-/// A vector of a row `a`, as it is compared.
+/// A seeker's vector, as it is compared.
 struct Seeker {
     row: i64,
     exact: Rescorer,
@@ -88,7 +91,8 @@ enum Block {
 }
 
 impl Pairs {
-    /// Pairs with a score of `least` or more, of rows `a` and `b` that are asked for.
+    /// Pairs with a score of `least` or more, of rows `a` and `b` that are asked for. They come in the order of
+    /// `a` and `b` where all rows `b` are.
     ///
     /// # Errors
     /// As [`Sides::of`].
@@ -99,11 +103,13 @@ impl Pairs {
         a: Between,
         b: Between,
     ) -> Result<Self> {
+        let in_order = b == Between::ALL;
         let (to, from) = (b.to.saturating_sub(1), a.from.saturating_add(1));
         let walk = Walk {
             least,
-            a: a.and(Between { to, ..Between::ALL }),
-            b: b.and(Between {
+            who: Seekers::A,
+            seekers: a.and(Between { to, ..Between::ALL }),
+            others: b.and(Between {
                 from,
                 ..Between::ALL
             }),
@@ -115,7 +121,13 @@ impl Pairs {
             compared: 0,
         };
         let mut pairs = Pairs { index, walk };
-        answer(host, &pairs.index, |parts| pairs.walk.look(parts))?;
+        answer(host, &pairs.index, |parts| {
+            ordinary::verify(parts.shadow)?;
+            if !in_order {
+                pairs.walk.choose(parts)?;
+            }
+            pairs.walk.look(parts)
+        })?;
         Ok(pairs)
     }
 
@@ -132,13 +144,22 @@ impl Pairs {
 }
 
 impl Walk {
+    /// Has the fewer rows seek.
+    fn choose(&mut self, parts: Parts<'_>) -> Result<()> {
+        if sides::count(parts, self.others)? < sides::count(parts, self.seekers)? {
+            self.who = Seekers::B;
+            std::mem::swap(&mut self.seekers, &mut self.others);
+        }
+        Ok(())
+    }
+
     /// Looks at what there is of the rows that are still to come.
     fn look(&mut self, parts: Parts<'_>) -> Result<()> {
         self.done = 0;
         self.present.clear();
-        self.sides = match self.a.is_empty() || self.b.is_empty() {
+        self.sides = match self.seekers.is_empty() || self.others.is_empty() {
             true => None,
-            false => Sides::of(parts, self.a, self.b)?,
+            false => Sides::of(parts, self.who, self.seekers, self.others)?,
         };
         Ok(())
     }
@@ -155,7 +176,7 @@ impl Walk {
             let Some(sides) = self.sides.take() else {
                 return Ok(());
             };
-            let block = block(&sides.firsts[self.done..], self.at_once);
+            let block = block(&sides.seekers[self.done..], self.at_once);
             let Some(&(last, _)) = block.last() else {
                 return Ok(());
             };
@@ -169,7 +190,7 @@ impl Walk {
                     }
                     self.give(parts, &sides, pairs)?;
                     self.done += taken;
-                    self.a.from = last.saturating_add(1);
+                    self.seekers.from = last.saturating_add(1);
                 }
             }
             self.sides = Some(sides);
@@ -189,10 +210,16 @@ impl Walk {
         let mut limit = MOST;
         for some in block.chunks(TOGETHER) {
             let (mut seekers, mut queries) = seekers(parts, sides, some)?;
-            let Some(least) = seekers.first().map(|first| first.row) else {
+            // Of all of them the one that may meet most rows.
+            let widest = match sides.who {
+                Seekers::A => seekers.first(),
+                Seekers::B => seekers.last(),
+            };
+            let Some(widest) = widest.map(|seeker| seeker.row) else {
                 continue;
             };
-            for piece in sides.pieces.iter().filter(|piece| piece.greatest > least) {
+            let meets = |piece: &&Piece| sides.who.may_meet(widest, piece.farthest);
+            for piece in sides.pieces.iter().filter(meets) {
                 self.pause(parts, seekers.len() * piece.rows.len())?;
                 let near = self.near(parts, sides, piece, &seekers, &mut queries)?;
                 self.pause(parts, near.len() * COST_OF_EXACT)?;
@@ -246,7 +273,10 @@ impl Walk {
                 near.extend((0..piece.rows.len() as u32).flat_map(all));
             }
         }
-        near.retain(|pair| piece.rows[pair.code as usize] > seekers[pair.query as usize].row);
+        near.retain(|pair| {
+            let seeker = seekers[pair.query as usize].row;
+            sides.who.may_meet(seeker, piece.rows[pair.code as usize])
+        });
         near.sort_unstable();
         Ok(near)
     }
@@ -292,18 +322,18 @@ impl Drop for Pairs {
 }
 
 /// The vectors of the first rows, all of each row: of one row, or of as many as are wanted at once.
-fn block(firsts: &[(i64, VectorAt)], rows: usize) -> &[(i64, VectorAt)] {
+fn block(seekers: &[(i64, VectorAt)], rows: usize) -> &[(i64, VectorAt)] {
     let mut end = 0;
-    for of_row in firsts.chunk_by(|one, other| one.0 == other.0).take(rows) {
+    for of_row in seekers.chunk_by(|one, other| one.0 == other.0).take(rows) {
         if end > 0 && end + of_row.len() > TOGETHER {
             break;
         }
         end += of_row.len();
     }
-    &firsts[..end]
+    &seekers[..end]
 }
 
-/// Vectors of rows `a`, ready to be compared. One that is gone is left out.
+/// Vectors of seekers, ready to be compared. One that is gone is left out.
 fn seekers(
     parts: Parts<'_>,
     sides: &Sides,
@@ -335,15 +365,14 @@ fn rescore(
 ) -> Result<()> {
     for of_one in near.chunk_by(|one, other| one.code == other.code) {
         let place = of_one[0].code as usize;
-        let b = piece.rows[place];
-        debug_assert_ne!(b, NO_ROW);
-        sides.look_at(parts, b, piece.at(place), |stored| {
+        let row = piece.rows[place];
+        sides.look_at(parts, row, piece.at(place), |stored| {
             for pair in of_one {
                 let seeker = &mut seekers[pair.query as usize];
                 let score = seeker.exact.cosine(stored);
                 let score = score.map_err(|e| corrupt(e.message()))?;
                 if score >= least {
-                    let a = seeker.row;
+                    let (a, b) = (row.min(seeker.row), row.max(seeker.row));
                     found.push(Pair { a, b, score });
                 }
             }

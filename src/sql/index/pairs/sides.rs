@@ -1,5 +1,6 @@
-//! What is compared with what: the vectors of rows that may be `a`, one after the other, and the vectors of
-//! rows that may be `b`, in pieces of up to [`CHUNK`] with their codes.
+//! What is compared with what: the vectors of some rows, one after the other (the *seekers*), and the vectors
+//! of others, in pieces of up to [`CHUNK`] with their codes. The seekers are the rows `a`, or the rows `b` where
+//! those are fewer.
 //!
 //! Codes that the index stores are taken from the cache, chunk by chunk; those of the tail and of pending rows
 //! are made here, as long as this is kept. An index without codes has none here either: then every pair is
@@ -22,14 +23,41 @@ use crate::sql::index::vectors::chunk::CHUNK;
 use crate::sql::index::{model, ordinary};
 use std::sync::Arc;
 
-/// In the place of a row that is none, or not asked for: no row `b` is it, since `a` is less.
-pub const NO_ROW: i64 = i64::MIN;
+/// Which rows are the seekers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seekers {
+    /// The rows `a`, each compared with the rows behind it.
+    A,
+    /// The rows `b`, each compared with the rows before it.
+    B,
+}
+
+impl Seekers {
+    /// In the place of a row that is none or not asked for: no row behind another is the first of all, and none
+    /// before another the last.
+    fn no_row(self) -> i64 {
+        match self {
+            Seekers::A => i64::MIN,
+            Seekers::B => i64::MAX,
+        }
+    }
+
+    /// Whether a row is on the right side of a seeker.
+    pub fn may_meet(self, seeker: i64, row: i64) -> bool {
+        match self {
+            Seekers::A => seeker < row,
+            Seekers::B => row < seeker,
+        }
+    }
+}
 
 /// See the module.
 pub struct Sides {
-    /// Vectors of the rows that may be `a`, in the order of rows.
-    pub firsts: Vec<(i64, VectorAt)>,
-    /// Those of the rows that may be `b`.
+    /// Which rows seek.
+    pub who: Seekers,
+    /// Their vectors, in the order of rows.
+    pub seekers: Vec<(i64, VectorAt)>,
+    /// Those of the other rows.
     pub pieces: Vec<Piece>,
     /// The stored codes, and what codes are made with.
     pub list: Option<Arc<List>>,
@@ -45,10 +73,10 @@ pub struct Sides {
 
 /// Vectors that are compared with one query after the other.
 pub struct Piece {
-    /// Their rows; [`NO_ROW`] where there is none.
+    /// Their rows.
     pub rows: Vec<i64>,
-    /// The greatest of them.
-    pub greatest: i64,
+    /// Of them the one that most seekers may meet.
+    pub farthest: i64,
     /// Where the codes are.
     pub codes: PieceCodes,
     at: PieceAt,
@@ -79,9 +107,11 @@ impl Piece {
         }
     }
 
-    fn put(&mut self, n: usize, row: i64) {
+    fn put(&mut self, n: usize, row: i64, who: Seekers) {
         self.rows[n] = row;
-        self.greatest = self.greatest.max(row);
+        if who.may_meet(self.farthest, row) {
+            self.farthest = row;
+        }
     }
 }
 
@@ -90,7 +120,12 @@ impl Sides {
     ///
     /// # Errors
     /// What SQLite says; damage; an interruption; the content is gone; a failure of the model.
-    pub fn of(parts: Parts<'_>, a: Between, b: Between) -> Result<Option<Self>> {
+    pub fn of(
+        parts: Parts<'_>,
+        who: Seekers,
+        seekers: Between,
+        others: Between,
+    ) -> Result<Option<Self>> {
         ordinary::verify(parts.shadow)?;
         let located = parts.content.locate()?;
         let settings = parts.shadow.settings()?;
@@ -105,15 +140,16 @@ impl Sides {
             None => None,
         };
         let mut sides = Sides {
-            firsts: Vec::new(),
-            pieces: stored_pieces(list.as_deref())?,
+            who,
+            seekers: Vec::new(),
+            pieces: stored_pieces(list.as_deref(), who.no_row())?,
             list,
             located,
             overlay,
             stamp: parts.shadow.get("stamp")?,
             dims,
         };
-        sides.take_stored(parts, a, b)?;
+        sides.sort(parts, seekers, others)?;
         Ok(Some(sides))
     }
 
@@ -158,14 +194,14 @@ impl Sides {
     }
 
     /// Sorts the vectors of the rows asked for into both sides.
-    fn take_stored(&mut self, parts: Parts<'_>, a: Between, b: Between) -> Result<()> {
+    fn sort(&mut self, parts: Parts<'_>, seekers: Between, others: Between) -> Result<()> {
         let mut rest = Vec::new();
-        let from = a.from.min(b.from);
+        let from = seekers.from.min(others.from);
         let mut read = parts.shadow.sql(
             "SELECT row, slot FROM {passages} WHERE row BETWEEN ?1 AND ?2 ORDER BY row, slot",
         )?;
         read.bind(1, &Value::Integer(from))?;
-        read.bind(2, &Value::Integer(a.to.max(b.to)))?;
+        read.bind(2, &Value::Integer(seekers.to.max(others.to)))?;
         let mut count = 0_usize;
         while read.step()? == Row::Ready {
             count += 1;
@@ -181,13 +217,13 @@ impl Sides {
                 continue;
             }
             let at = VectorAt::Slot(slot);
-            if a.has(row) {
-                reserve(&mut self.firsts, 1)?;
-                self.firsts.push((row, at));
+            if seekers.has(row) {
+                reserve(&mut self.seekers, 1)?;
+                self.seekers.push((row, at));
             }
             match self.pieces.get_mut(place / CHUNK) {
-                _ if !b.has(row) => {}
-                Some(piece) => piece.put(place % CHUNK, row),
+                _ if !others.has(row) => {}
+                Some(piece) => piece.put(place % CHUNK, row, self.who),
                 None => {
                     reserve(&mut rest, 1)?;
                     rest.push((row, at));
@@ -197,16 +233,17 @@ impl Sides {
         drop(read);
         for (n, fresh) in self.overlay.passages.iter().enumerate() {
             let (row, at) = (fresh.row, VectorAt::Fresh(n));
-            if a.has(row) {
-                self.firsts.push((row, at));
+            if seekers.has(row) {
+                self.seekers.push((row, at));
             }
-            if b.has(row) {
+            if others.has(row) {
                 rest.push((row, at));
             }
         }
         // Of one row there are stored vectors or fresh ones.
-        self.firsts.sort_by_key(|&(row, _)| row);
-        self.pieces.retain(|piece| piece.greatest != NO_ROW);
+        self.seekers.sort_by_key(|&(row, _)| row);
+        let no_row = self.who.no_row();
+        self.pieces.retain(|piece| piece.farthest != no_row);
         for some in rest.chunks(CHUNK) {
             let piece = self.made_piece(parts, some)?;
             self.pieces.push(piece);
@@ -216,7 +253,6 @@ impl Sides {
 
     /// A piece of vectors that have no stored codes.
     fn made_piece(&self, parts: Parts<'_>, some: &[(i64, VectorAt)]) -> Result<Piece> {
-        let rows: Vec<i64> = some.iter().map(|&(row, _)| row).collect();
         let codes = match &self.list {
             None => PieceCodes::Missing,
             Some(list) => {
@@ -231,25 +267,41 @@ impl Sides {
                 PieceCodes::Made(codes)
             }
         };
-        Ok(Piece {
-            greatest: rows.iter().copied().max().unwrap_or(NO_ROW),
-            rows,
+        let mut piece = Piece {
+            rows: vec![self.who.no_row(); some.len()],
+            farthest: self.who.no_row(),
             codes,
             at: PieceAt::Each(some.iter().map(|&(_, at)| at).collect()),
-        })
+        };
+        for (n, &(row, _)) in some.iter().enumerate() {
+            piece.put(n, row, self.who);
+        }
+        Ok(piece)
     }
 }
 
+/// How many vectors rows have.
+///
+/// # Errors
+/// What SQLite says.
+pub fn count(parts: Parts<'_>, rows: Between) -> Result<i64> {
+    let count = parts
+        .shadow
+        .sql("SELECT count(*) FROM {passages} WHERE row BETWEEN ?1 AND ?2")?;
+    let count = count.with(&[Value::Integer(rows.from), Value::Integer(rows.to)])?;
+    Ok(count.integer_of_first()?.unwrap_or(0))
+}
+
 /// The pieces of the stored chunks, before anything is known of their rows.
-fn stored_pieces(list: Option<&List>) -> Result<Vec<Piece>> {
+fn stored_pieces(list: Option<&List>, no_row: i64) -> Result<Vec<Piece>> {
     let stamps = list.map_or(&[][..], |list| &list.stamps[..]);
     let mut pieces = reserved(stamps.len())?;
     for (number, &stamp) in stamps.iter().enumerate() {
         let mut rows = reserved(CHUNK)?;
-        rows.resize(CHUNK, NO_ROW);
+        rows.resize(CHUNK, no_row);
         pieces.push(Piece {
             rows,
-            greatest: NO_ROW,
+            farthest: no_row,
             codes: PieceCodes::Stored(number, stamp),
             at: PieceAt::From((number * CHUNK) as i64),
         });
