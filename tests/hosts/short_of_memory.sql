@@ -31,6 +31,7 @@ DELETE FROM given WHERE rowid = 3
 INSERT OR REPLACE INTO given(rowid, tag, n, embedding) VALUES (2, 'it', 21, bge_from_json('[0.5, 0.5, 0]'))
 COMMIT
 SELECT rowid, tag FROM given WHERE given MATCH bge_from_json('[0, 0, 1]') AND k = 10
+SELECT a, b, score FROM bge_pairs('given', 0.1) WHERE b > 1
 INSERT INTO given(given) VALUES ('integrity-check')
 INSERT INTO given(given) VALUES ('optimize')
 INSERT INTO own(own) VALUES ('rebuild')

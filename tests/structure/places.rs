@@ -76,6 +76,7 @@ pub const ALLOWED_UNSAFE: Places = &[
     "sql/ffi/",
     "vector/kernels.rs",
     "vector/codes/kernels.rs",
+    "vector/codes/tiles.rs",
     "engine/encoder/lanes/",
     "engine/encoder/attention.rs",
     "engine/encoder/forward.rs",

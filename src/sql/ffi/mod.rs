@@ -49,4 +49,4 @@ pub use table::RowCursor;
 pub use value::Value;
 pub use value_ref::{Type, ValueRef};
 
-pub use table_function::{Call, Cursor, TableFunction};
+pub use table_function::{Call, Comparison, Cursor, TableFunction};

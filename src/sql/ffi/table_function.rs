@@ -3,14 +3,14 @@
 //! Whoever writes one implements [`TableFunction`] and [`Cursor`], in safe Rust. This file makes a
 //! [`Table`] of it. The plan is the same for all: every argument is a hidden column that must be given
 //! by `=` (which is what `f(a, b)` means); the plan's text is a number with one bit for each argument
-//! that is there.
+//! that is there, and then a word such as `a>=` for each bound of a column that the function wants to know.
 
 use super::access::Access;
 use super::api::{Connection, sqlite};
 use super::callbacks::{Callbacks, connect, register};
 use super::function::name_it;
 use super::host::Host;
-use super::plan::IndexInfo;
+use super::plan::{IndexInfo, Term};
 use super::table::{RowCursor, Table};
 use super::value::Value;
 use super::value_ref::ValueRef;
@@ -33,6 +33,11 @@ pub trait TableFunction: 'static {
     const DIRECT_ONLY: bool;
     /// What a connection must be allowed to do to have it.
     const NEEDS: Access;
+    /// Of the first columns, how many it wants to know the bounds of ([`Call::bounds`]).
+    const BOUNDED: usize = 0;
+    /// Of the first columns, how many its rows are in the ascending order of, as long as none but the first has
+    /// bounds.
+    const ORDERED: usize = 0;
     /// What the calls of one statement share: it lives as long as the statement.
     type Shared: Default + Send + 'static;
     /// Rows of one call.
@@ -65,12 +70,52 @@ pub struct Call<'c> {
     /// See [`Host`].
     pub host: Host<'c>,
     arguments: Vec<Option<ValueRef<'c>>>,
+    bounds: Vec<Bound<'c>>,
+}
+
+/// A comparison of a column with a value. SQLite compares again, so that rows which it would drop may be left
+/// out or not.
+#[derive(Clone, Copy)]
+pub struct Bound<'c> {
+    /// Its place in [`TableFunction::COLUMNS`].
+    pub column: usize,
+    /// The column stands on its left.
+    pub comparison: Comparison,
+    /// What stands on its right.
+    pub value: ValueRef<'c>,
+}
+
+/// How a bound compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Comparison {
+    Equal,
+    Greater,
+    AtMost,
+    Less,
+    AtLeast,
+}
+
+impl Comparison {
+    /// With SQLite's number, and as in SQL.
+    const ALL: [(Comparison, u8, &'static str); 5] = [
+        (Comparison::Equal, 2, "="),
+        (Comparison::Greater, 4, ">"),
+        (Comparison::AtMost, 8, "<="),
+        (Comparison::Less, 16, "<"),
+        (Comparison::AtLeast, 32, ">="),
+    ];
 }
 
 impl<'c> Call<'c> {
     /// The `n`th argument, if it was given.
     pub fn argument(&self, n: usize) -> Option<ValueRef<'c>> {
         self.arguments[n]
+    }
+
+    /// The bounds of the columns that the function wants to know of.
+    pub fn bounds(&self) -> &[Bound<'c>] {
+        &self.bounds
     }
 }
 
@@ -162,12 +207,24 @@ impl<T: TableFunction> Table for Called<T> {
             values += 1;
             given |= 1 << argument;
         }
+        let mut plan = given.to_string();
+        let (mut cost, mut other_bounds) = (1e9, false);
+        for (n, term) in terms.iter().enumerate().filter(|(_, term)| term.usable) {
+            if let Some(word) = bound_word::<T>(term) {
+                info.take(n, values, false, false);
+                values += 1;
+                plan = format!("{plan} {word}");
+                other_bounds |= term.column > 0;
+                cost /= 2.0;
+            }
+        }
         // So dear that a join makes it the outer loop: it is scanned once. SQLite also plans parts
         // of a query that lack the argument (one side of an OR): not impossible, but never worth it.
         let complete = missing::<T>(given).is_ok();
-        let cost = if complete { 1e9 } else { 1e99 };
+        let cost = if complete { cost } else { 1e99 };
         let rows = if complete { 1000 } else { i64::MAX };
-        info.answer(&given.to_string(), cost, rows, false, false);
+        let ordered = !other_bounds && is_in_order::<T>(&info.order());
+        info.answer(&plan, cost, rows, ordered, false);
         Ok(true)
     }
 
@@ -180,6 +237,43 @@ impl<T: TableFunction> Table for Called<T> {
             at_end: true,
         }
     }
+}
+
+/// The name of a column, which is all that its definition begins with.
+fn name_of<T: TableFunction>(column: usize) -> &'static str {
+    let definition = T::COLUMNS[column];
+    definition.split(' ').next().unwrap_or(definition)
+}
+
+/// A term as a word of the plan, where the function wants to know of it.
+fn bound_word<T: TableFunction>(term: &Term) -> Option<String> {
+    let column = usize::try_from(term.column).ok()?;
+    let known = Comparison::ALL
+        .iter()
+        .find(|(_, code, _)| *code == term.operator)?;
+    (column < T::BOUNDED).then(|| format!("{}{}", name_of::<T>(column), known.2))
+}
+
+/// Back from [`bound_word`].
+fn bound<'c, T: TableFunction>(word: &str, value: ValueRef<'c>) -> Option<Bound<'c>> {
+    let find = |column: usize| {
+        let sign = word.strip_prefix(name_of::<T>(column))?;
+        let known = Comparison::ALL.iter().find(|known| known.2 == sign)?;
+        Some(Bound {
+            column,
+            comparison: known.0,
+            value,
+        })
+    };
+    (0..T::BOUNDED).find_map(find)
+}
+
+/// Whether rows come in this order by themselves.
+fn is_in_order<T: TableFunction>(order: &[(i32, bool)]) -> bool {
+    let in_place = |(n, &(column, descends)): (usize, &(i32, bool))| {
+        n < T::ORDERED && usize::try_from(column) == Ok(n) && !descends
+    };
+    !order.is_empty() && order.iter().enumerate().all(in_place)
 }
 
 fn missing<T: TableFunction>(given: u32) -> Result<()> {
@@ -197,9 +291,10 @@ fn missing<T: TableFunction>(given: u32) -> Result<()> {
 
 impl<T: TableFunction> Calls<T> {
     fn start(&mut self, host: &Host<'_>, plan: &str, values: &[ValueRef<'_>]) -> Result<()> {
-        let given: u32 = plan
-            .parse()
-            .map_err(|_| Error::internal("the plan of this call is none of ours"))?;
+        let not_ours = || Error::internal("the plan of this call is none of ours");
+        let mut words = plan.split(' ');
+        let given = words.next().and_then(|given| given.parse().ok());
+        let given: u32 = given.ok_or_else(not_ours)?;
         missing::<T>(given)?;
         let mut values = values.iter().copied();
         let take = |n: usize| (given & (1 << n) != 0).then(|| values.next()).flatten();
@@ -208,9 +303,13 @@ impl<T: TableFunction> Calls<T> {
             .iter()
             .map(|v| v.map(ValueRef::to_value).transpose());
         self.arguments = copies.collect::<Result<_>>()?;
+        let bounds = words
+            .zip(values)
+            .map(|(word, value)| bound::<T>(word, value).ok_or_else(not_ours));
         let call = Call {
             host: *host,
             arguments,
+            bounds: bounds.collect::<Result<_>>()?,
         };
         self.cursor = Some(T::call(&call, &mut self.shared)?);
         Ok(())

@@ -74,7 +74,7 @@ impl<'a> Best<'a> {
         let slot = match self.found.map(|found| found.at) {
             Some(VectorAt::Fresh(n)) => return Ok(self.fresh(n).map(|fresh| fresh.stored.clone())),
             Some(VectorAt::Slot(slot)) => Some(slot),
-            None => passages.slots_of(self.present.id)?.first().copied(),
+            None => passages.first_of(self.present.id)?,
         };
         slot.map_or(Ok(None), |slot| passages.stored(slot))
     }

@@ -1,8 +1,7 @@
 //! An index that a connection has connected to, as its cursors and its virtual table see it.
 
-use super::damage::named;
 use super::handle::Index;
-use super::parts::Parts;
+use super::parts::{Parts, answer};
 use super::plan::Layout;
 use super::vectors::cache;
 use crate::error::Result;
@@ -26,11 +25,7 @@ impl Connected {
         host: &Host<'_>,
         work: impl FnOnce(Parts<'_>) -> Result<R>,
     ) -> Result<R> {
-        let answer = || {
-            let _using = self.index.answer()?;
-            work(Parts::new(host, &self.index))
-        };
-        named(&self.index.names.index, answer())
+        answer(host, &self.index, work)
     }
 }
 

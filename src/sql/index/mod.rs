@@ -22,6 +22,7 @@
 //!   [`unfinished`] keeps what could not be stored;
 //! - reading: [`table`] plans, [`inputs`] takes the values, [`cursor`] reads, [`search`] ranks what passes the
 //!   [`filter`]s (each term a [`condition`] in SQL), with [`overlay`] for rows that are pending;
+//! - [`pairs`] compares rows with each other;
 //! - [`commands`], [`check`] and [`status`].
 //!
 //! Leaves: [`damage`] says what cannot be; [`database`] which database this is; [`random`]. [`find`] has an
@@ -49,6 +50,7 @@ mod names;
 mod notes;
 mod ordinary;
 mod overlay;
+mod pairs;
 mod parts;
 mod plan;
 mod random;
@@ -72,6 +74,7 @@ use super::ffi::{Access, Connection, Host};
 use crate::error::Result;
 pub use damage::explained;
 pub use handle::Index;
+pub use pairs::{Between, Pair, Pairs};
 pub use parts::Parts;
 pub use status::status;
 pub use sync::sync;

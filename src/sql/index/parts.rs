@@ -3,6 +3,7 @@
 //! The verbs (write, sync, search, check, status, commands) are functions over these parts.
 
 use super::content::Content;
+use super::damage::named;
 use super::handle::Index;
 use super::notes::Notes;
 use super::records::Records;
@@ -52,4 +53,20 @@ impl<'a> Parts<'a> {
         self.records.remove(id)?;
         self.words.remove(id)
     }
+}
+
+/// Answers a call of SQLite's with the parts of an index; errors say which index they are about.
+///
+/// # Errors
+/// Those of `work`; the call comes from SQL that the index runs itself.
+pub fn answer<R>(
+    host: &Host<'_>,
+    index: &Index,
+    work: impl FnOnce(Parts<'_>) -> Result<R>,
+) -> Result<R> {
+    let answer = || {
+        let _using = index.answer()?;
+        work(Parts::new(host, index))
+    };
+    named(&index.names.index, answer())
 }

@@ -4,6 +4,7 @@
 //! - [`batch`]: `bge_batch(select_sql [, model [, p1 ... p8]])`.
 //! - [`chunks`]: `bge_chunks(text [, max_tokens [, overlap [, model]]])`.
 //! - [`rerank_each`]: `bge_rerank_each(query, json_array [, model])`.
+//! - [`pairs`]: `bge_pairs(index, min_score)`.
 //! - [`models`] is `bge_models`.
 //!
 //! [`json_texts`] reads the arrays.
@@ -13,6 +14,7 @@ mod chunks;
 mod embed_each;
 mod json_texts;
 mod models;
+mod pairs;
 mod rerank_each;
 
 use super::ffi::{Access, Connection};
@@ -24,5 +26,6 @@ pub fn register(db: &Connection<'_>, access: Access) -> Result<()> {
     db.define_table::<rerank_each::RerankEach>(access)?;
     db.define_table::<batch::Batch>(access)?;
     db.define_table::<chunks::Chunks>(access)?;
+    db.define_table::<pairs::Pairs>(access)?;
     db.define_table::<models::Models>(access)
 }

@@ -40,6 +40,30 @@ pub(super) struct Scan {
     pub beta: f32,
 }
 
+impl Scan {
+    /// The estimate of `<y, q'>`: twice `Σ (u - 3/2) k`, in halves of steps.
+    #[inline(always)]
+    fn product(&self, dot: i32, scale: f32) -> f32 {
+        let doubled = (2 * dot - self.three_sums) as f32;
+        scale * (doubled * self.half_step)
+    }
+
+    /// The lower bound of a distance, from `Σ u[i] k[i]` and the code's offset, scale and sigma; `z2` is the
+    /// square of the number of standard errors.
+    #[inline(always)]
+    pub fn bound(&self, dot: i32, [offset, scale, sigma]: [f32; 3], z2: f32) -> f32 {
+        let s = self.product(dot, scale);
+        let variance = sigma * sigma;
+        let y2 = (self.radius - 2.0 * offset).max(SLACK);
+        // The largest t with (t - s)² <= z² (variance of s, given that <y, q'> is t).
+        let a2 = z2 * variance / y2;
+        let r2 = z2 * (self.alpha * variance + self.beta * y2);
+        let root = (a2 * r2 + (r2 - a2 * (s * s)).max(0.0)).sqrt();
+        let t = (s + root) / (1.0 + a2);
+        self.base - offset - t - SLACK
+    }
+}
+
 /// Lower bounds of the distances of the codes that `out` has room for, at `z` standard errors.
 /// `codes` may go on behind them.
 pub(super) fn lower_bounds(scan: &Scan, codes: &[u8], z: f32, out: &mut [f32]) {
@@ -118,7 +142,7 @@ impl Rotation {
 
 /// The loops themselves, inlined into each version.
 mod body {
-    use super::{BLOCK, SLACK, Scan};
+    use super::{BLOCK, Scan};
 
     /// Codes side by side.
     pub struct Block {
@@ -129,11 +153,9 @@ mod body {
     }
 
     impl Block {
-        /// The estimate of `<y, q'>`: twice `Σ (u - 3/2) k`, in halves of steps.
         #[inline(always)]
         pub fn product(&self, scan: &Scan, i: usize) -> f32 {
-            let doubled = (2 * self.dots[i] - scan.three_sums) as f32;
-            self.scale[i] * (doubled * scan.half_step)
+            scan.product(self.dots[i], self.scale[i])
         }
     }
 
@@ -185,16 +207,8 @@ mod body {
     ) {
         let z2 = z * z;
         blocks(scan, codes, out, dots, |block, i| {
-            let (offset, sigma) = (block.offset[i], block.sigma[i]);
-            let s = block.product(scan, i);
-            let variance = sigma * sigma;
-            let y2 = (scan.radius - 2.0 * offset).max(SLACK);
-            // The largest t with (t - s)² <= z² (variance of s, given that <y, q'> is t).
-            let a2 = z2 * variance / y2;
-            let r2 = z2 * (scan.alpha * variance + scan.beta * y2);
-            let root = (a2 * r2 + (r2 - a2 * (s * s)).max(0.0)).sqrt();
-            let t = (s + root) / (1.0 + a2);
-            scan.base - offset - t - SLACK
+            let figures = [block.offset[i], block.scale[i], block.sigma[i]];
+            scan.bound(block.dots[i], figures, z2)
         });
     }
 

@@ -42,8 +42,12 @@
 mod block;
 mod coder;
 mod kernels;
+mod queries;
 mod query;
 mod rotation;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use coder::{Coder, MAX_DIMS};
+pub use queries::{Near, Queries};
 pub use query::{DEFAULT_Z, Query};

@@ -31,7 +31,7 @@ pub const DEFAULT_Z: f32 = 5.0;
 
 /// A query vector, ready for scans over the codes of one [`Coder`]; threads may share it.
 #[derive(Clone, Debug)]
-pub struct Query(Scan);
+pub struct Query(pub(super) Scan);
 
 impl Coder {
     /// Prepares a query, at unit length, for scans over codes of this coder.
@@ -97,16 +97,23 @@ impl Query {
     }
 
     fn room<'a>(&self, codes: &[u8], out: &'a mut Vec<f32>) -> Result<&'a mut [f32]> {
-        if !codes.len().is_multiple_of(self.0.stride) {
-            return Err(Error::invalid(format!(
-                "{} bytes of codes, expected a multiple of {}",
-                codes.len(),
-                self.0.stride
-            )));
-        }
+        self.check(codes)?;
         let before = out.len();
         out.resize(before + codes.len() / self.0.stride, 0.0);
         Ok(&mut out[before..])
+    }
+
+    /// # Errors
+    /// `codes` is no whole number of codes.
+    pub(super) fn check(&self, codes: &[u8]) -> Result<()> {
+        if codes.len().is_multiple_of(self.0.stride) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{} bytes of codes, expected a multiple of {}",
+            codes.len(),
+            self.0.stride
+        )))
     }
 }
 

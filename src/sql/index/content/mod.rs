@@ -19,7 +19,7 @@ use crate::sql::ffi::{Row, Statement, Value};
 use crate::sql::lexer::quote_name;
 pub use keys::Origin;
 use serde_json::Value as Json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use triggers::Named;
 
 /// The content of an index.
@@ -342,6 +342,24 @@ impl<'a> Content<'a> {
     pub fn fetch_by_key(self, located: &Located, ids: &[i64]) -> Result<HashMap<i64, Present>> {
         let rows = self.fetch(located, ids)?;
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+
+    /// Which of these keys are there.
+    ///
+    /// # Errors
+    /// The content is gone or has changed.
+    pub fn present_among(self, located: &Located, ids: &[i64]) -> Result<HashSet<i64>> {
+        let (key, from) = self.source(located);
+        let mut read = self.shadow.plain_sql(&format!(
+            "SELECT {key} FROM {from} WHERE {key} IN (SELECT value FROM json_each(?1))"
+        ))?;
+        read.bind(1, &Value::from(Json::from(ids).to_string()))?;
+        let _reading = self.shadow.index.reading_content();
+        let mut found = HashSet::with_capacity(ids.len());
+        while read.step()? == Row::Ready {
+            found.extend(read.integer(0));
+        }
+        Ok(found)
     }
 
     /// The row that a statement of [`Self::select`] stands on; `None` where its key is no integer.

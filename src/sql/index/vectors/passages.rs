@@ -65,6 +65,17 @@ impl<'a> Passages<'a> {
         Ok(slots)
     }
 
+    /// The slot of a row's first passage, by its place in the text: a later one may have an earlier slot.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn first_of(self, row: i64) -> Result<Option<i64>> {
+        let find = self
+            .shadow
+            .sql("SELECT slot FROM {passages} WHERE row = ?1 ORDER BY start, slot LIMIT 1")?;
+        find.with(&[Value::Integer(row)])?.integer_of_first()
+    }
+
     /// Row and stored vector of a slot, shown to `look`; `None` for a slot that is free.
     ///
     /// # Errors
