@@ -46,6 +46,7 @@ mod notes;
 mod ordinary;
 mod overlay;
 mod parts;
+mod passage_size;
 mod plan;
 mod random;
 mod records;
