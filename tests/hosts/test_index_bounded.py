@@ -179,7 +179,7 @@ def test_a_chunk_of_any_content(made, tmp_path, content):
     assert damaged.file.stat().st_size < size + (1 << 20)
 
 
-@pytest.mark.parametrize("key", ["dims", "free", "generation", "stamp", "seed", "scan", "format", "z"])
+@pytest.mark.parametrize("key", ["dims", "free", "generation", "stamp", "seed", "scan", "format", "z", "chunk_tokens", "overlap"])
 @in_a_child
 def test_a_setting_of_any_number(made, tmp_path, key):
     damaged = Damaged(made, tmp_path)

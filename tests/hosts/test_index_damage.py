@@ -251,6 +251,18 @@ def test_any_value_may_be_damaged(kinds, tmp_path, index):
     assert noticed > 25
 
 
+@pytest.mark.parametrize("command", ["", "rebuild", "sync"])
+def test_triggers_go_with_the_index_whatever_the_settings_say_of_them(kinds, tmp_path, command):
+    for fate in (drops, lambda db, index: db.execute(f"DROP TABLE {index}")):
+        db = open_copy(kinds, tmp_path / "k.db")
+        db.execute("UPDATE over_config SET v = 0 WHERE k = 'triggers'")
+        if command:
+            db.execute("INSERT INTO over(over) VALUES (?)", (command,))
+        fate(db, "over")
+        db.execute("INSERT INTO docs(body) VALUES ('new')")
+        db.close()
+
+
 def test_any_value_of_an_index_with_codes_may_be_damaged(coded, tmp_path):
     chance, noticed = random.Random(4), 0
     db = open_copy(coded, tmp_path / "c.db")

@@ -466,12 +466,12 @@ def test_long_texts_have_passages(db):
     check(db)
 
 
-def test_the_default_is_the_models_limit(db):
+def test_the_default_size_of_passages(db):
     db.execute(f"{DOCS}; {INDEX}")
     long = " ".join(f"word{i}" for i in range(2000))
     db.execute("INSERT INTO docs(body) VALUES (?)", (long,))
     sync(db)
-    chunks = value(db, "SELECT count(*) FROM bge_chunks(?, NULL, 32, ?)", long, TINY)
+    chunks = value(db, "SELECT count(*) FROM bge_chunks(?, 256, 32, ?)", long, TINY)
     assert status(db)["passages"] == chunks > 1
     spans = list(db.execute("SELECT start, stop FROM idx_passages ORDER BY slot"))
     assert spans[0][0] == 0 and spans[-1][1] == len(long)

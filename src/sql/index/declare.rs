@@ -10,6 +10,7 @@ mod spec;
 use super::affinity::affinity_of;
 use crate::error::{Error, Result};
 use crate::sql::lexer::{Word, Words, is_bare_name, quote_name, shown};
+pub use options::{CHUNK_TOKENS, OVERLAP};
 use options::{KNOWN, Options};
 pub use spec::{Column, ColumnRole, ContentMode, Hidden, Spec, WordsMode};
 use spec::{ROWIDS, reserved, same};

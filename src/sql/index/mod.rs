@@ -10,6 +10,7 @@
 //! What is stored, each shadow table with one owner; [`parts`] puts them together:
 //! - [`shadow`]: which tables there are, statements on them ([`statements`]), settings (`_config`);
 //!   [`ordinary`]: whether they are what they are called.
+//! - [`passage_size`]: how long passages are; the defaults that an index keeps.
 //! - [`notes`]: `_log`, the rows that have changed. [`records`]: `_rows`, what rows said when they were
 //!   embedded.
 //! - [`vectors`]: `_passages` and `_codes`; it alone knows slots, chunks, stamps and the tail.
@@ -52,6 +53,7 @@ mod ordinary;
 mod overlay;
 mod pairs;
 mod parts;
+mod passage_size;
 mod plan;
 mod random;
 mod ranking;

@@ -6,6 +6,7 @@
 //! A long text is cut into passages; a short first column is a title and goes before each of them, which
 //! finds more (`docs/decisions/17-titles.md`).
 
+use super::passage_size::PassageSize;
 use super::shadow::{Settings, Shadow};
 use super::text::{Text, span};
 use crate::engine::{self, Role, SharedEmbedder};
@@ -83,7 +84,7 @@ pub fn bind(shadow: Shadow<'_>, model: &SharedEmbedder) -> Result<()> {
 /// # Errors
 /// An interruption, passages that the model cannot have.
 pub fn cut(shadow: Shadow<'_>, model: &SharedEmbedder, text: &Text) -> Result<Cut> {
-    let (stop, spec) = (shadow.host.interrupts, shadow.spec());
+    let (stop, size) = (shadow.host.interrupts, PassageSize::read(shadow)?);
     let encode = |text: &str| model.encode_as(text, Role::Passage, stop);
     // A problem of the text, not of the model or the machine.
     let problem = |e: Error| match e.kind() {
@@ -91,7 +92,7 @@ pub fn cut(shadow: Shadow<'_>, model: &SharedEmbedder, text: &Text) -> Result<Cu
         _ => Err(e),
     };
     let limit = model.config().max_length;
-    let most = spec.chunk_tokens.unwrap_or(limit);
+    let most = size.tokens(limit);
     match encode(&text.whole) {
         Ok(ids) if ids.len() < limit && ids.len() <= most => {
             return Ok(Ok(vec![(span(&text.whole), ids)]));
@@ -103,7 +104,7 @@ pub fn cut(shadow: Shadow<'_>, model: &SharedEmbedder, text: &Text) -> Result<Cu
     let (title, body, room) = title(shadow, model, text, most)?;
     let first = text.whole[..text.whole.len() - body.len()].chars().count();
     let mut passages = Vec::new();
-    for chunk in model.chunks(body, Some(room), spec.overlap.min(room / 2), stop)? {
+    for chunk in model.chunks(body, Some(room), size.overlap.min(room / 2), stop)? {
         let ids = match title {
             "" => encode(chunk.text),
             title => encode(&format!("{title}\n{}", chunk.text)),

@@ -9,8 +9,9 @@ use super::database::Database;
 use super::declare::{Column, ContentMode, Spec};
 use super::handle::Index;
 use super::names::{LOG, Names};
+use super::passage_size::KeptDefaults;
 use super::statements::Kept;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, if_there};
 use crate::sql::ffi::{Host, Row, Statement, Value};
 use crate::sql::lexer::quote_name;
 use crate::vector::storage::Storage;
@@ -156,7 +157,7 @@ impl<'a> Shadow<'a> {
             // SQLite's own words.
             self.create_table(LOG, LOG_DEFINITION, "")?;
         }
-        self.begin()
+        self.begin(KeptDefaults::of_today(self.spec()))
     }
 
     /// Whether a table is there that is exactly the one to be made, and is empty: a dump may bring the
@@ -224,8 +225,9 @@ impl<'a> Shadow<'a> {
         definitions
     }
 
-    fn begin(self) -> Result<()> {
+    fn begin(self, sizes: KeptDefaults) -> Result<()> {
         self.set("format", Value::Integer(FORMAT))?;
+        sizes.write(self)?;
         self.set("generation", Value::Integer(1))
     }
 
@@ -242,12 +244,15 @@ impl<'a> Shadow<'a> {
         Ok(())
     }
 
-    /// Makes those that are missing, and empties all but the texts. (While the statement runs that
+    /// Makes those that are missing, and empties all but the texts; what was the default for passages
+    /// stays so. (While the statement runs that
     /// asks for it, SQLite refuses to drop a table.)
     ///
     /// # Errors
     /// What SQLite says.
     pub fn empty_tables(self) -> Result<()> {
+        let kept = if_there(KeptDefaults::read(self))?;
+        let sizes = kept.unwrap_or_else(|| KeptDefaults::of_today(self.spec()));
         for (suffix, definition) in self.definitions() {
             self.create_table(suffix, &definition, "IF NOT EXISTS ")?;
             if suffix != "text" {
@@ -257,7 +262,7 @@ impl<'a> Shadow<'a> {
         if self.has_table(LOG)? {
             self.sql("DELETE FROM {log}")?.run()?;
         }
-        self.begin()
+        self.begin(sizes)
     }
 
     /// Whether texts are kept, always or until they are embedded.

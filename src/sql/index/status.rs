@@ -6,6 +6,7 @@ use super::declare::ContentMode;
 use super::model;
 use super::ordinary;
 use super::parts::Parts;
+use super::passage_size::PassageSize;
 use super::shadow::Scanned;
 use super::vectors::cache::bytes_held;
 use crate::error::{Result, if_there};
@@ -55,6 +56,11 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
     put("pending", pending(parts));
     put("model", model_status(parts));
     put("storage", Ok(json!(parts.shadow.storage().name())));
+    put(
+        "chunk_tokens",
+        passage_size(parts, |size| json!(size.chunk_tokens())),
+    );
+    put("overlap", passage_size(parts, |size| json!(size.overlap)));
     put("content", content_status(parts));
     put("triggers", trigger_status(parts));
     let unfit = if_there(unfit_keys(parts))?;
@@ -141,6 +147,11 @@ fn model_status(parts: Parts<'_>) -> Result<Json> {
         "fingerprint": print,
         "dims": settings.dims,
     }))
+}
+
+/// `chunk_tokens` is null where passages have the model's limit.
+fn passage_size(parts: Parts<'_>, part: impl Fn(PassageSize) -> Json) -> Result<Json> {
+    Ok(part(PassageSize::read(parts.shadow)?))
 }
 
 fn content_status(parts: Parts<'_>) -> Result<Json> {

@@ -209,8 +209,10 @@ pub fn check_names(shadow: Shadow<'_>) -> Result<()> {
 /// # Errors
 /// What SQLite says.
 pub fn drop_all(shadow: Shadow<'_>) -> Result<()> {
-    // An index that never had any may have a name that makes others look like it.
-    if shadow.keeps_text() || matches!(shadow.get("triggers"), Ok(Value::Integer(0))) {
+    // An index that never had any may have a name that makes others look like it. Three that are ours to
+    // the last column are ours, whatever a damaged setting says.
+    let never = || matches!(shadow.get("triggers"), Ok(Value::Integer(0)));
+    if shadow.keeps_text() || (never() && read(shadow)?.is_none()) {
         return Ok(());
     }
     for (name, _) in called_so(shadow, true)? {

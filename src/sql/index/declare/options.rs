@@ -15,10 +15,11 @@ pub const KNOWN: &str = "content (the name of a table or view, or ''), content_r
                      words_tokenize (what FTS5 takes as tokenize, 'porter unicode61' unless given)";
 
 const CATCHUP: RangeInclusive<usize> = 0..=100_000;
-const CHUNK_TOKENS: RangeInclusive<usize> = 8..=1_000_000;
-const OVERLAP: RangeInclusive<usize> = 0..=999_999;
+/// What `chunk_tokens` may be.
+pub const CHUNK_TOKENS: RangeInclusive<usize> = 8..=1_000_000;
+/// What `overlap` may be.
+pub const OVERLAP: RangeInclusive<usize> = 0..=999_999;
 const DEFAULT_CATCHUP: usize = 64;
-const DEFAULT_OVERLAP: usize = 32;
 
 /// The options that were given.
 #[derive(Default)]
@@ -112,7 +113,7 @@ impl Options {
             triggers: self.triggers,
             catchup: self.catchup.unwrap_or(DEFAULT_CATCHUP),
             chunk_tokens: self.chunk_tokens,
-            overlap: self.overlap.unwrap_or(DEFAULT_OVERLAP.min(most / 2)),
+            overlap: self.overlap,
             storage: self.storage.unwrap_or_default(),
             hidden: Vec::new(),
             words,

@@ -19,10 +19,10 @@ pub struct Spec {
     pub triggers: Option<bool>,
     /// The most pending rows that a query embeds itself.
     pub catchup: usize,
-    /// The most tokens of a passage; default: the model's limit.
+    /// The most tokens of a passage; default: see `passage_size`.
     pub chunk_tokens: Option<usize>,
-    /// The most tokens that a passage repeats of the one before.
-    pub overlap: usize,
+    /// The most tokens that a passage repeats of the one before; default: see there.
+    pub overlap: Option<usize>,
     /// How vectors are kept.
     pub storage: Storage,
     /// The columns behind the user's, [`Hidden::Query`] first.

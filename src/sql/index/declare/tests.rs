@@ -52,7 +52,7 @@ fn the_transcript_is_read() {
         triggers: None,
         catchup: 64,
         chunk_tokens: None,
-        overlap: 32,
+        overlap: None,
         storage: Storage::F32,
         hidden: Hidden::beside([].into_iter()),
         words: WordsMode::Off,
@@ -109,7 +109,7 @@ fn every_option_is_read() {
         triggers: Some(false),
         catchup: 0,
         chunk_tokens: Some(128),
-        overlap: 0,
+        overlap: Some(0),
         storage: Storage::Int8,
         words: WordsMode::Named("my \"fts\"".into()),
         hidden: Hidden::beside([].into_iter()),
@@ -134,9 +134,6 @@ fn every_option_is_read() {
         let triggers = declared(&["a", "content=c", &format!("triggers={value}")]).triggers;
         assert_eq!(triggers, Some(on), "{value}");
     }
-    // The default overlap leaves room in short passages.
-    let overlap = |tokens: &str| declared(&["a", &format!("chunk_tokens={tokens}")]).overlap;
-    assert_eq!((overlap("8"), overlap("64"), overlap("512")), (4, 32, 32));
 }
 
 #[test]
