@@ -57,13 +57,14 @@ def parser():
     options.add_argument("--cranfield", type=pathlib.Path, default=ROOT.parent / "shared" / "cranfield", metavar="FOLDER")
     options.add_argument("--library", type=pathlib.Path, default=ROOT / "dist" / "libbge", metavar="FILE")
     options.add_argument("--model", default="bge-small-en-v1.5", metavar="NAME")
+    options.add_argument("--tokenize", default="porter unicode61", metavar="TOKENIZER", help="of the words (porter unicode61)")
     options.add_argument("--fresh", action="store_true", help="make the indexes anew (some 3 minutes)")
     return options
 
 
 def database(options, name, docs):
     """The index over `docs`, made once and kept."""
-    file = FILE.with_name(f"{FILE.stem}-{name}-{options.model}.db")
+    file = FILE.with_name(f"{FILE.stem}-{name}-{options.model}-{options.tokenize.replace(' ', '-')}.db")
     if options.fresh:
         file.unlink(missing_ok=True)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,10 +75,8 @@ def database(options, name, docs):
         with db:
             db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, title TEXT, body TEXT)")
             db.executemany("INSERT INTO docs VALUES (?, ?, ?)", docs)
-            db.execute(f"CREATE VIRTUAL TABLE {INDEX} USING bge(title, body, content='docs', model='{options.model}')")
-            db.execute("CREATE VIRTUAL TABLE docs_fts USING fts5(title, body, content='docs', content_rowid='id', "
-                       "tokenize='porter unicode61')")
-            db.execute("INSERT INTO docs_fts(docs_fts) VALUES ('rebuild')")
+            db.execute(f"CREATE VIRTUAL TABLE {INDEX} USING bge(title, body, content='docs', model='{options.model}', "
+                       f"words=on, words_tokenize='{options.tokenize}')")
     db.execute(f"SELECT bge_sync('{INDEX}')").fetchall()
     return db
 
@@ -89,15 +88,9 @@ def exponential(asked):
 
 
 def rankers(db):
-    meaning = ranker(db, INDEX_OF_DOCS, "meaning")
-
-    def words(question):
-        runs = [run for run in question.split() if any(character.isalnum() for character in run)]
-        query = " OR ".join('"' + run.replace('"', '""') + '"' for run in runs)
-        found = db.execute("SELECT rowid FROM docs_fts WHERE docs_fts MATCH ? ORDER BY rank LIMIT ?", (query, FIRST)) if query else []
-        return [rowid for (rowid,) in found]
-
-    return {"meaning": meaning, "words": words, "RRF": lambda question: fused(meaning(question), words(question))}
+    meaning, words, hybrid = (ranker(db, INDEX_OF_DOCS, ranking) for ranking in ("meaning", "words", "hybrid"))
+    return {"meaning": meaning, "words": words, "RRF": lambda question: fused(meaning(question)[:FIRST], words(question)[:FIRST]),
+            "hybrid": hybrid}
 
 
 def fused(*lists):

@@ -2,6 +2,8 @@
 -- trec_eval and BEIR, in plain SQL. (`sqlite-bge evaluate` gives the same from files, and says whether two
 -- rankings differ by more than chance.)
 --
+--   :ranking   what is measured, as in `rank MATCH`: 'meaning', 'hybrid', 'hybrid, mmr(0.7)', ...
+--
 -- It expects an index, here docs_bge, and
 --
 --   CREATE TABLE questions(id PRIMARY KEY, text);
@@ -35,9 +37,9 @@ WITH
   ),
   found AS MATERIALIZED (
     SELECT asked.id AS question, docs_bge.rowid AS row,
-           row_number() OVER (PARTITION BY asked.id ORDER BY docs_bge.distance, docs_bge.rowid) AS place
+           row_number() OVER (PARTITION BY asked.id ORDER BY docs_bge.rank, docs_bge.rowid) AS place
     FROM asked CROSS JOIN docs_bge
-    WHERE docs_bge MATCH asked.text AND docs_bge.k = 100
+    WHERE docs_bge MATCH asked.text AND docs_bge.rank MATCH :ranking AND docs_bge.k = 100
   ),
   hits AS MATERIALIZED (
     SELECT found.question, found.place, judgements.grade

@@ -16,7 +16,7 @@ def db(connect):
     db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body TEXT)")
     kinds = ["Coffee ran into keyboard {}.", "Badge {} opens the garage.", "Bill {} is on the payments page."]
     db.executemany("INSERT INTO docs VALUES (?, ?)", [(n + 1, kinds[n % 3].format(n)) for n in range(120)])
-    db.execute("CREATE VIRTUAL TABLE docs_bge USING bge(body, content='docs')")
+    db.execute("CREATE VIRTUAL TABLE docs_bge USING bge(body, content='docs', words=on)")
     assert db.execute("SELECT bge_sync('docs_bge')").fetchone() == (120,)
     db.execute("CREATE TABLE questions(id PRIMARY KEY, text)")
     db.execute("CREATE TABLE judgements(question, row, grade)")
@@ -27,12 +27,12 @@ def order(db, question):
     return [row[0] for row in db.execute("SELECT rowid FROM docs_bge WHERE docs_bge MATCH ? AND k = 120", [question])]
 
 
-def measured(db, **judgements):
+def measured(db, ranking="meaning", **judgements):
     """The recipe's row for questions with the text COFFEE, each with its [(row, grade), ...]."""
     for name, graded in judgements.items():
         db.execute("INSERT INTO questions VALUES (?, ?)", [name, COFFEE])
         db.executemany("INSERT INTO judgements VALUES (?, ?, ?)", [(name, row, grade) for row, grade in graded])
-    return list(db.execute(RECIPE))[0]
+    return list(db.execute(RECIPE, {"ranking": ranking}))[0]
 
 
 def test_one_question_by_hand(db):
@@ -70,5 +70,18 @@ def test_questions_with_nothing_to_find_are_left_out(db):
     assert measured(db, a=[(best, 1)], zero=[(best, 0)]) == (1, 1, 1, 1)
 
 
+def test_other_rankings_are_measured(db):
+    db.execute("INSERT INTO questions VALUES ('bill', 'bill 62')")
+    best = "SELECT rowid FROM docs_bge WHERE docs_bge MATCH 'bill 62' AND rank MATCH ? ORDER BY rank LIMIT 1"
+    for ranking in ("meaning", "words", "hybrid", "hybrid, mmr(0.5)"):
+        db.execute("DELETE FROM judgements")
+        db.execute("INSERT INTO judgements VALUES ('bill', ?, 1)", list(db.execute(best, [ranking]))[0])
+        assert list(db.execute(RECIPE, {"ranking": ranking})) == [(1, 1, 1, 1)]
+    # The badges have no word of the question: words alone never find them.
+    db.execute("UPDATE judgements SET row = 2")
+    assert list(db.execute(RECIPE, {"ranking": "words"})) == [(1, 0, 0, 0)]
+    assert list(db.execute(RECIPE, {"ranking": "meaning"}))[0][2] == 1
+
+
 def test_without_questions_there_is_no_mean(db):
-    assert list(db.execute(RECIPE)) == [(0, None, None, None)]
+    assert list(db.execute(RECIPE, {"ranking": "meaning"})) == [(0, None, None, None)]

@@ -93,6 +93,43 @@ def test_the_measures_of_an_index(indexed, files):
                      f"meaning  {sum(by_hand) / 2:.4f}   1.0000      0.7500\n")
 
 
+def test_rankings_are_compared(tmp_path, files):
+    def code(n):
+        return f"0x8007{n * 40503 % 65536:04X}"
+
+    causes = ["When the disk is full, the program ends with {}. Make room for it.", "{}: another session holds the lock.",
+              "The certificate of the server has run out, see {}. Ask the administrator.", "A badge opens the garage ({})."]
+    path = tmp_path / "codes.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        sqlite_bge.load(db)
+        db.execute("CREATE TABLE codes(id INTEGER PRIMARY KEY, body TEXT)")
+        db.executemany("INSERT INTO codes(body) VALUES (?)", [(causes[n % 4].format(code(n)),) for n in range(60)])
+        db.execute("CREATE VIRTUAL TABLE codes_bge USING bge(body, content='codes', words=on)")
+        sqlite_bge.sync(db, "codes_bge", progress=False)
+        db.commit()
+    asked = range(0, 60, 3)
+    arguments = files("".join(f"{n}\t{code(n)}\n" for n in asked), "".join(f"{n} 0 {n + 1} 1\n" for n in asked))
+    compared = ("--ranking", "words", "--against", "meaning", "--against", "hybrid, mmr(1)")
+    found = json.loads(command("evaluate", path, "codes", *arguments, *compared, "--json").stdout)
+    assert [one["ranking"] for one in found["rankings"]] == ["words", "meaning", "hybrid, mmr(1)"]
+    words, meaning, spread = found["rankings"]
+    assert words["mrr"] == spread["mrr"] == words["ndcg"] == 1 and meaning["ndcg"] < 1 and meaning["recall"] == 1
+    against, same = found["first_against"]
+    each = [one["words"]["ndcg"] - one["meaning"]["ndcg"] for one in found["each"]]
+    assert against["ranking"] == "meaning" and against["mean"] == pytest.approx(sum(each) / 20) == words["ndcg"] - meaning["ndcg"]
+    assert (against["better"], against["worse"]) == (sum(d > 0 for d in each), 0) and against["more_than_chance"]
+    assert same["mean"] == 0 and not same["more_than_chance"]
+    said = command("evaluate", path, "codes", *arguments, *compared).stdout.splitlines()
+    assert said[-2].startswith(f"words against meaning, nDCG@10: {against['mean']:+.4f}, more than chance: 95 % of bootstraps are within +")
+    assert said[-1].startswith("words against hybrid, mmr(1), nDCG@10: +0.0000, may be chance")
+    assert "no stage 'hybird'" in command("evaluate", path, "codes", *arguments, "--ranking", "hybird", code=1).stderr
+
+
+def test_a_ranking_by_words_needs_an_index_with_words(indexed, files):
+    done = command("evaluate", indexed, "desk", *files(f"a\t{RESET}\n", "a 0 1 1\n"), "--against", "hybrid", code=1)
+    assert "words" in done.stderr and "desk_bge" in done.stderr
+
+
 def test_k_is_how_many_rows_are_looked_at(indexed, files):
     first, second, _ = order(indexed, RESET)
     arguments = files(f"a\t{RESET}\n", f"a 0 {second} 1\n")

@@ -93,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("table", metavar="INDEX", help="an indexed table, or the index itself")
     one.add_argument("--queries", required=True, metavar="FILE", help="id<TAB>text, or JSON Lines with _id and text")
     one.add_argument("--qrels", required=True, metavar="FILE", help="judgements: question, 0, row, grade (TREC); or with a heading: question, row, grade (BEIR)")
-    one.add_argument("--ranking", action="append", default=[], metavar="RANKING", help="what to measure (meaning); may be repeated")
+    one.add_argument("--ranking", action="append", default=[], metavar="RANKING", help="what to measure, such as 'hybrid, mmr(0.7)' (meaning); may be repeated")
     one.add_argument("--against", action="append", default=[], metavar="RANKING", help="and what to compare the first with; may be repeated")
     one.add_argument("--k", type=int, default=10, metavar="N", help="rows that nDCG and MRR look at (10)")
     one.add_argument("--id-column", metavar="COLUMN", help="the column that judgements name rows by (the rowid)")

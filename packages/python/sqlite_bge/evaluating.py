@@ -230,11 +230,9 @@ def measure(asked: Judged, rankers: Mapping[str, Callable[[str], list[int]]], k:
 
 
 def ranker(db: Any, index: Index, ranking: str, k: int = 10) -> Callable[[str], list[int]]:
-    """What asks an index by a ranking, for `measure`. Raises the SQLite module's own errors when it is called."""
-    if ranking != "meaning":
-        raise EvaluationProblem(f"the ranking {ranking!r} is not known; known is: meaning")
-    sql = f"SELECT rowid FROM {quoted(index.name)}(?1) ORDER BY distance LIMIT ?2"
-    return lambda question: [rowid for (rowid,) in db.execute(sql, (question, max(k, DEPTH)))]
+    """What asks an index by a ranking, such as 'hybrid, mmr(0.7)', for `measure`. Raises the SQLite module's own errors when it is called."""
+    sql = f"SELECT rowid FROM {quoted(index.name)}(?1) WHERE rank MATCH ?2 ORDER BY rank LIMIT ?3"
+    return lambda question: [rowid for (rowid,) in db.execute(sql, (question, ranking, max(k, DEPTH)))]
 
 
 def ndcg(rows: Sequence[int], grades: Mapping[int, float], k: int) -> float:
