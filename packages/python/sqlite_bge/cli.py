@@ -1,4 +1,4 @@
-"""The command `sqlite-bge`: download, models, info, index, search."""
+"""The command `sqlite-bge`: download, models, info, index, search, evaluate."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from .syncing import sync
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from .evaluating import Judged, Measures
 
 SHOWN = 100  # characters of a cell in a table for people
 
@@ -85,6 +87,19 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="an array of objects")
     form.add_argument("--csv", action="store_true")
     one.set_defaults(command=command_search)
+
+    one = commands.add_parser("evaluate", help="how good rankings are, by your questions and judgements")
+    one.add_argument("db", metavar="DB")
+    one.add_argument("table", metavar="INDEX", help="an indexed table, or the index itself")
+    one.add_argument("--queries", required=True, metavar="FILE", help="id<TAB>text, or JSON Lines with _id and text")
+    one.add_argument("--qrels", required=True, metavar="FILE", help="judgements: question, 0, row, grade (TREC); or with a heading: question, row, grade (BEIR)")
+    one.add_argument("--ranking", action="append", default=[], metavar="RANKING", help="what to measure, such as 'hybrid, mmr(0.7)' (meaning); may be repeated")
+    one.add_argument("--against", action="append", default=[], metavar="RANKING", help="and what to compare the first with; may be repeated")
+    one.add_argument("--k", type=int, default=10, metavar="N", help="rows that nDCG and MRR look at (10)")
+    one.add_argument("--id-column", metavar="COLUMN", help="the column that judgements name rows by (the rowid)")
+    one.add_argument("--json", action="store_true", help="with the measures of each question")
+    one.add_argument("--no-progress", action="store_true")
+    one.set_defaults(command=command_evaluate)
     return top
 
 
@@ -173,6 +188,23 @@ def command_search(options: argparse.Namespace) -> None:
             print(f"   {one_line(passage, 300)}" if passage else "   " + one_line(" | ".join(str(c) for c in cells if c is not None), 300))
 
 
+def command_evaluate(options: argparse.Namespace) -> None:
+    from .evaluating import judged, measure, ranker, read_judgements, read_questions
+
+    if options.k < 1:
+        raise Problem(f"--k is {options.k}, expected a number of rows, at least 1")
+    questions, judgements = read_questions(options.queries), read_judgements(options.qrels)
+    db = open_database(options.db, readonly=True)
+    index = find_index(db, options.table)
+    asked = judged(db, index, questions, judgements, options.id_column)
+    pending = json.loads(db.execute("SELECT bge_status(?)", (quoted(index.name),)).fetchone()[0])["pending"]
+    for note in [*asked.left_out, *([f"{pending} rows are not embedded yet"] if pending else [])]:
+        print(f"note: {note}", file=sys.stderr)
+    rankers = {name: ranker(db, index, name, options.k) for name in (options.ranking or ["meaning"]) + options.against}
+    found = measure(asked, rankers, options.k, progress=not options.no_progress)
+    (print_evaluation_json if options.json else print_evaluation)(asked, found, options.k)
+
+
 # --- output -------------------------------------------------------------------------------
 
 
@@ -191,3 +223,36 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+
+
+def print_evaluation(asked: Judged, found: Sequence[Measures], k: int) -> None:
+    from .comparing import compare
+
+    print(f"{len(asked.questions)} questions; nDCG@{k} with the grade as gain, recall of relevant rows in 100, MRR@{k}")
+    print_table(["RANKING", f"NDCG@{k}", "RECALL@100", f"MRR@{k}"],
+                [(one.ranking, *(f"{mean(values):.4f}" for values in (one.ndcg, one.recall, one.reciprocal_rank))) for one in found])
+    for other in found[1:]:
+        found_difference = compare(found[0].ndcg, other.ndcg)
+        verdict = "more than chance" if found_difference.more_than_chance else "may be chance"
+        print(f"{found[0].ranking} against {other.ranking}, nDCG@{k}: {found_difference.mean:+.4f}, {verdict}: 95 % of bootstraps "
+              f"are within {found_difference.low:+.4f} and {found_difference.high:+.4f}; better on {found_difference.better} questions, "
+              f"worse on {found_difference.worse} (sign test p = {found_difference.sign_p:.2g})")
+
+
+def print_evaluation_json(asked: Judged, found: Sequence[Measures], k: int) -> None:
+    from dataclasses import asdict
+
+    from .comparing import compare
+
+    rankings = [{"ranking": one.ranking, "ndcg": mean(one.ndcg), "recall": mean(one.recall),
+                 "mrr": mean(one.reciprocal_rank)} for one in found]
+    against = [{"ranking": other.ranking, **asdict(difference), "more_than_chance": difference.more_than_chance}
+               for other in found[1:] for difference in [compare(found[0].ndcg, other.ndcg)]]
+    each = [{"question": name, **{one.ranking: {"ndcg": one.ndcg[i], "recall": one.recall[i], "mrr": one.reciprocal_rank[i]} for one in found}}
+            for i, name in enumerate(asked.questions)]
+    print(json.dumps({"questions": len(asked.questions), "k": k, "left_out": asked.left_out, "rankings": rankings,
+                      "first_against": against, "each": each}, indent=1, ensure_ascii=False))
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-HIDDEN = ["k", "distance", "score", "passage", "embedding"]
+HIDDEN = {"k", "distance", "score", "passage", "embedding"}  # of every index, whatever else it has
 
 
 class IndexProblem(Exception):
@@ -51,7 +51,7 @@ def read_index(db: Any, name: str) -> Index | None:
     except Exception:  # a virtual table whose module is not loaded
         return None
     hidden = [column for column, is_hidden in columns if is_hidden]
-    if hidden[1:] != HIDDEN or not _has(db, f"{name}_config"):
+    if not HIDDEN.issubset(hidden) or not _has(db, f"{name}_config"):
         return None
     shown = [column for column, is_hidden in columns if not is_hidden]
     settings = dict(db.execute(f"SELECT k, v FROM {quoted(name + '_config')} WHERE k IN ('content', 'key')"))
