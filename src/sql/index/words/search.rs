@@ -1,10 +1,10 @@
 //! Asking the FTS5 table for the rows that hold a word of a question, with their bm25.
 //!
 //! FTS5 computes bm25 for every row that holds one of the words, at about a microsecond each, and words such as "the" or
-//! "of" are in very many rows while they say nothing. So where the whole question finds more than [`MOST`] rows, it is
-//! asked with its rarest runs only, as many as find no more rows than that, and at least with one. Counting
-//! costs a fiftieth of bm25. Up to [`MOST`] rows, and so in every index that has no more, the answer is what FTS5 gives
-//! for the whole question.
+//! "of" are in very many rows while they say nothing. So where the whole question finds more than [`WHOLE`] rows, it is
+//! asked with its rarest runs only: as many as are in [`RAREST`] rows together, and at least one. Counting costs a fiftieth
+//! of bm25. Where the question finds no more than [`WHOLE`] rows, and so in every index that has no more, the answer is what
+//! FTS5 gives for the whole question.
 
 use super::Words;
 use super::question::{any_of, runs, words_of};
@@ -12,13 +12,12 @@ use crate::error::{Kind, Result};
 use crate::sql::ffi::{Row, Value};
 use crate::sql::lexer::quote_name;
 
-/// The rows that bm25 is computed for; of a single word, however many there are.
-const MOST: i64 = 20_000;
+/// The most rows that bm25 is computed for where the whole question is asked.
+const WHOLE: i64 = 20_000;
+/// The most rows of the rarest runs together; of a single run, however many there are.
+const RAREST: i64 = 8_000;
 /// The most runs that FTS5 is asked for at once: it looks for all of them in every row that it finds.
 const AT_ONCE: usize = 256;
-/// How far the rows of each word are counted, round by round: rare words need not be counted far.
-const ROUNDS: [i64; 3] = [MOST / 40, MOST / 4, MOST];
-
 /// A row that holds a word of the question.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
@@ -35,6 +34,15 @@ impl Words<'_> {
     /// # Errors
     /// The table is missing or damaged; an interruption.
     pub fn list(self, question: &str) -> Result<Vec<Hit>> {
+        self.list_within(question, RAREST)
+    }
+
+    /// [`Self::list`], with `rows` in the place of [`RAREST`]: more take longer, and change little but the order of rows
+    /// that hold common words alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn list_within(self, question: &str, rows: i64) -> Result<Vec<Hit>> {
         let runs = runs(question);
         if runs.is_empty() {
             return Ok(Vec::new());
@@ -43,30 +51,30 @@ impl Words<'_> {
             true => self.verify()?,
             false => self.check_named()?,
         }
-        self.told(self.list_of(runs))
+        self.told(self.list_of(runs, rows))
     }
 
-    fn list_of(self, runs: Vec<&str>) -> Result<Vec<Hit>> {
+    fn list_of(self, runs: Vec<&str>, rows: i64) -> Result<Vec<Hit>> {
         // A table of the user's may have a content that reads the index.
         let _reading = self.shadow.index.reading_content();
         if runs.len() <= AT_ONCE
-            && let Some(hits) = self.list_at_once(&runs)?
+            && let Some(hits) = self.list_at_once(&runs, rows)?
         {
             return Ok(hits);
         }
         let runs = self.understood(runs)?;
         match runs.len() {
-            ..=AT_ONCE => Ok(self.list_at_once(&runs)?.unwrap_or_default()),
-            _ => self.ask(&self.rarest(&runs)?),
+            ..=AT_ONCE => Ok(self.list_at_once(&runs, rows)?.unwrap_or_default()),
+            _ => self.ask(&self.rarest(&runs, rows)?),
         }
     }
 
     /// The list for so many runs; `None` where FTS5 refuses one of them.
-    fn list_at_once(self, runs: &[&str]) -> Result<Option<Vec<Hit>>> {
-        Ok(match self.count(runs, MOST)? {
+    fn list_at_once(self, runs: &[&str], rows: i64) -> Result<Option<Vec<Hit>>> {
+        Ok(match self.count(runs, WHOLE)? {
             None => None,
-            Some(..=MOST) => Some(self.ask(runs)?),
-            Some(_) => Some(self.ask(&self.rarest(runs)?)?),
+            Some(..=WHOLE) => Some(self.ask(runs)?),
+            Some(_) => Some(self.ask(&self.rarest(runs, rows)?)?),
         })
     }
 
@@ -107,19 +115,20 @@ impl Words<'_> {
         Ok(taken)
     }
 
-    /// The rarest runs: as many as find no more rows than bm25 is to be computed for, and at least one.
-    fn rarest<'q>(self, runs: &[&'q str]) -> Result<Vec<&'q str>> {
+    /// The rarest runs: as many as are in `most` rows together, and at least one.
+    fn rarest<'q>(self, runs: &[&'q str], most: i64) -> Result<Vec<&'q str>> {
         let (mut counted, mut common) = (Vec::new(), runs.to_vec());
-        for most in ROUNDS.into_iter().chain([i64::MAX]) {
+        // Rare runs need not be counted far.
+        for far in [most / 16, most / 4, most, i64::MAX] {
             let rows: i64 = counted.iter().map(|(rows, _)| rows).sum();
-            if rows > MOST || (most > MOST && !counted.is_empty()) {
+            if rows > most || (far > most && !counted.is_empty()) {
                 break;
             }
             let mut more = Vec::new();
             for run in common {
-                match self.count(&[run], most)?.unwrap_or(0) {
+                match self.count(&[run], far)?.unwrap_or(0) {
                     0 => {}
-                    rows if rows <= most => counted.push((rows, run)),
+                    rows if rows <= far => counted.push((rows, run)),
                     _ => more.push(run),
                 }
             }
@@ -130,7 +139,7 @@ impl Words<'_> {
         let fits = |(rows, _): &(i64, &str)| {
             let is_first = sum == 0;
             sum += rows;
-            is_first || sum <= MOST
+            is_first || sum <= most
         };
         let rarest = counted.into_iter().take_while(fits).take(AT_ONCE);
         Ok(rarest.map(|(_, run)| run).collect())
