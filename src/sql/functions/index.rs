@@ -24,13 +24,6 @@ pub const FUNCTIONS: &[Function] = &[
         body: sync,
     },
     Function {
-        name: "bge_words_try",
-        arguments: 2,
-        flags: Flags::DIRECTONLY.and(Flags::JSON),
-        needs: Access::ReadOnly,
-        body: words_try,
-    },
-    Function {
         name: "bge_status",
         arguments: 1,
         flags: Flags::DIRECTONLY.and(Flags::JSON),
@@ -97,21 +90,4 @@ fn seconds(arguments: Arguments<'_>) -> Result<Option<Duration>> {
     Ok(Some(
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
     ))
-}
-
-fn words_try(context: &Context<'_>, arguments: Arguments<'_>) -> Result<Value> {
-    let name = required_text(arguments, 0, WANTED)?;
-    let question = required_text(arguments, 1, WANTED)?;
-    with_index(context, name, |parts| {
-        let began = std::time::Instant::now();
-        let hits = parts.words.list(question)?;
-        let ms = began.elapsed().as_secs_f64() * 1000.0;
-        let hits: Vec<_> = hits
-            .iter()
-            .map(|h| serde_json::json!([h.row, h.bm25]))
-            .collect();
-        Ok(serde_json::json!({"ms": ms, "hits": hits})
-            .to_string()
-            .into())
-    })
 }

@@ -56,7 +56,7 @@ impl<'a> Words<'a> {
 
     /// The name of the table, where there is one.
     pub fn name(self) -> Option<String> {
-        self.is_declared().then(|| self.table())
+        self.shadow.spec().has_words().then(|| self.table())
     }
 
     /// The name that the table has, or would have.

@@ -154,9 +154,9 @@ impl Words<'_> {
             }
             let mut more = Vec::new();
             for run in common {
-                match self.count(&[run], far)?.unwrap_or(0) {
+                match self.count(&[run], most)?.unwrap_or(0) {
                     0 => {}
-                    rows if rows <= far => counted.push((rows, run)),
+                    rows if rows <= most => counted.push((rows, run)),
                     _ => more.push(run),
                 }
             }
