@@ -34,7 +34,7 @@ def found(db, name="idx", query="reset the router"):
 
 # --- arguments -----------------------------------------------------------------------------------
 
-OPTIONS = ["content", "content_rowid", "model", "triggers", "catchup", "chunk_tokens", "overlap", "storage"]
+OPTIONS = ["content", "content_rowid", "model", "triggers", "catchup", "chunk_tokens", "overlap", "storage", "words", "words_tokenize"]
 
 # arguments -> what the message must name
 WRONG = {

@@ -63,6 +63,7 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
     put("overlap", passage_size(parts, |size| json!(size.overlap)));
     put("content", content_status(parts));
     put("triggers", trigger_status(parts));
+    put("words", Ok(json!(parts.words.name())));
     let unfit = if_there(unfit_keys(parts))?;
     let unfit_rows = unfit.as_ref().map_or(0, |keys| keys.rows);
     put(
@@ -81,6 +82,11 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
                 .to_owned(),
         );
     }
+    if if_there(words_are_lost(parts))? == Some(true) {
+        wrong.push(
+            "words: their table or its triggers are gone or have changed; bge_sync makes them again".to_owned(),
+        );
+    }
     wrong.extend(unfit.iter().flat_map(|keys| {
         keys.told
             .iter()
@@ -92,6 +98,13 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
 
 fn noting(parts: Parts<'_>) -> Result<Noting> {
     Ok(parts.content.locate()?.noting)
+}
+
+fn words_are_lost(parts: Parts<'_>) -> Result<bool> {
+    match parts.words.are_kept() {
+        true => parts.words.are_lost(&parts.content.locate()?),
+        false => Ok(false),
+    }
 }
 
 fn count(parts: Parts<'_>, sql: &str) -> Result<Json> {

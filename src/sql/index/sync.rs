@@ -176,9 +176,7 @@ fn prepare_sync(parts: Parts<'_>, steps: &Steps<'_>) -> Result<()> {
         steps.step(|| parts.content.remember(&content.named))?;
     }
     if parts.words.are_lost(&content)? {
-        committer.step(parts.shadow, || {
-            parts.words.remake(&parts.content.locate()?)
-        })?;
+        steps.step(|| parts.words.remake(&parts.content.locate()?))?;
     }
     let rescan = content.noting != Noting::On || settings.scanned == Scanned::Nothing;
     if rescan || steps.read(|| parts.content.can_be_displaced(&content))? {
@@ -187,9 +185,7 @@ fn prepare_sync(parts: Parts<'_>, steps: &Steps<'_>) -> Result<()> {
             steps.step(|| displaced.iter().try_for_each(|&id| parts.notes.add(id)))?;
         }
         if parts.words.are_kept() {
-            committer.step(parts.shadow, || {
-                parts.words.remove_displaced(&parts.content.locate()?)
-            })?;
+            steps.step(|| parts.words.remove_displaced(&parts.content.locate()?))?;
         }
     }
     Ok(())

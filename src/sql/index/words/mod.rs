@@ -54,7 +54,12 @@ impl<'a> Words<'a> {
         matches!(self.shadow.spec().words, WordsMode::Kept { .. })
     }
 
-    /// The name of the table.
+    /// The name of the table, where there is one.
+    pub fn name(self) -> Option<String> {
+        self.shadow.spec().has_words().then(|| self.table())
+    }
+
+    /// The name that the table has, or would have.
     fn table(self) -> String {
         match &self.shadow.spec().words {
             WordsMode::Named(name) => name.clone(),

@@ -32,7 +32,7 @@ pub fn runs(question: &str) -> Vec<&str> {
 
 /// The runs that name something rather than say it, and their share of the question's characters, 0 to 1. A name
 /// shows in how it is written: with a digit, with `_`, with a mark between two letters (`a.b`, `x/y`, `n:m`), or alone.
-/// A hyphen is no sign: it joins ordinary words as well.
+/// A hyphen is no sign: it joins ordinary words as well; nor are the digits of an amount.
 pub fn names<'q>(runs: &[&'q str]) -> (Vec<&'q str>, f64) {
     let alone = runs.len() == 1;
     let names: Vec<&str> = (runs.iter().copied())
@@ -49,7 +49,22 @@ fn is_name(run: &str) -> bool {
     let mut between = inner.split(char::is_alphanumeric);
     let is_marked =
         |marks: &str| !marks.is_empty() && marks.chars().all(|c| "./:+@#\\".contains(c));
-    run.contains(|c: char| c.is_numeric() || c == '_') || between.any(is_marked)
+    let is_written_so =
+        run.contains(|c: char| c.is_numeric() || c == '_') || between.any(is_marked);
+    is_written_so && !is_amount(run, inner)
+}
+
+/// `$10`, `5%`, `10,000`, and one or two digits alone.
+fn is_amount(run: &str, inner: &str) -> bool {
+    let is_digit = |c: char| c.is_numeric();
+    let groups: Vec<&str> = inner.split(',').collect();
+    let is_grouped = groups.windows(2).any(|two| {
+        let (before, behind) = (two[0], two[1]);
+        let digits = behind.chars().take_while(|c| is_digit(*c)).count();
+        before.ends_with(is_digit) && digits >= 3
+    });
+    let is_short = inner.chars().count() <= 2 && !inner.is_empty() && inner.chars().all(is_digit);
+    is_grouped || is_short || run.contains(['$', '€', '£', '¥', '%'])
 }
 
 /// The words of a run: what stands between characters that are neither letters nor digits.
@@ -125,6 +140,10 @@ mod tests {
         for name in ["a_b", "std::fs", "x/y", "user@host", "a\\b", "libfoo2"] {
             assert_eq!(of(&format!("open {name}")).0, name);
         }
+        for amount in ["$10", "5%", "10,000", "12", "(7)", "£3.50"] {
+            assert_eq!(of(&format!("costs {amount}")).0, "", "{amount}");
+        }
+        assert_eq!(of("in 2021").0, "2021");
         assert_eq!(of("a . b"), (String::new(), 0.0));
         assert_eq!(of(""), (String::new(), 0.0));
     }
