@@ -49,5 +49,5 @@ mod rotation;
 mod tiles;
 
 pub use coder::{Coder, MAX_DIMS};
-pub use queries::{Near, Queries};
-pub use query::{DEFAULT_Z, Query};
+pub use queries::Queries;
+pub use query::{DEFAULT_Z, Near, Query};
