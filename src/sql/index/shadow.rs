@@ -9,7 +9,7 @@ use super::database::Database;
 use super::declare::{Column, ContentMode, Spec};
 use super::handle::Index;
 use super::names::{LOG, Names};
-use super::passage_size::KeptDefaults;
+use super::passage_size::{KeptDefaults, PassageSize};
 use super::statements::Kept;
 use crate::error::{Error, Result, if_there};
 use crate::sql::ffi::{Host, Row, Statement, Value};
@@ -225,7 +225,9 @@ impl<'a> Shadow<'a> {
 
     fn begin(self, sizes: KeptDefaults) -> Result<()> {
         self.set("format", Value::Integer(FORMAT))?;
-        sizes.write(self)?;
+        for (key, value) in sizes.settings() {
+            self.set(key, value)?;
+        }
         self.set("generation", Value::Integer(1))
     }
 
@@ -249,7 +251,7 @@ impl<'a> Shadow<'a> {
     /// # Errors
     /// What SQLite says.
     pub fn empty_tables(self) -> Result<()> {
-        let kept = if_there(KeptDefaults::read(self))?;
+        let kept = if_there(self.kept_defaults())?;
         let sizes = kept.unwrap_or_else(|| KeptDefaults::of_today(self.spec()));
         for (suffix, definition) in self.definitions() {
             self.create_table(suffix, &definition, "IF NOT EXISTS ")?;
@@ -287,6 +289,18 @@ impl<'a> Shadow<'a> {
             Row::Ready => find.column(0)?,
             Row::Done => Value::Null,
         })
+    }
+
+    fn kept_defaults(self) -> Result<KeptDefaults> {
+        KeptDefaults::of_settings(|key| self.get(key))
+    }
+
+    /// How long texts are cut.
+    ///
+    /// # Errors
+    /// What SQLite says; a setting that no index can have.
+    pub fn passage_size(self) -> Result<PassageSize> {
+        Ok(PassageSize::of(self.spec(), self.kept_defaults()?))
     }
 
     /// Writes a setting.
