@@ -34,7 +34,7 @@ import peer
 CACHE = corpus.CACHE / "passages"
 QUESTIONS = pathlib.Path(__file__).parent / "passages"
 GIT = pathlib.Path("/usr/share/doc/git/html")
-CASES = ["512/64", "512/0", "512/128", "384/48", "256/32", "256/0", "256/64", "192/24", "192/0", "128/16", "128/0",
+CASES = ["512/64", "512/0", "512/128", "384/48", "256/32", "256/0", "256/64", "192/24", "128/16", "128/0",
          "128/32", "96/12", "512/64 plain", "256/32 plain", "128/16 plain", "512/64 sections", "256/32 sections",
          "128/16 sections"]
 # What is asked of the cases together: in each pair, the first instead of the second.

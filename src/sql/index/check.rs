@@ -4,7 +4,6 @@ use super::affinity::apply;
 use super::content::{Located, Noting, Origin, Present};
 use super::damage::corrupt;
 use super::parts::Parts;
-use super::passage_size::PassageSize;
 use super::shadow::{Scanned, Settings};
 use super::text::Joined;
 use super::vectors::chunk::{CHUNK, Chunk, FIRST_CODES};
@@ -50,7 +49,7 @@ impl Faults {
 /// What is wrong, as [`Kind::Corrupt`]; what SQLite says.
 pub fn integrity_check(parts: Parts<'_>) -> Result<()> {
     let settings = parts.shadow.settings()?;
-    PassageSize::read(parts.shadow)?;
+    parts.shadow.passage_size()?;
     let mut faults = Faults::default();
     check_rows(parts, &mut faults)?;
     check_passages(parts, &settings, &mut faults)?;

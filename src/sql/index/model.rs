@@ -6,7 +6,6 @@
 //! A long text is cut into passages; a short first column is a title and goes before each of them, which
 //! finds more (`docs/decisions/17-titles.md`).
 
-use super::passage_size::PassageSize;
 use super::shadow::{Settings, Shadow};
 use super::text::{Text, span};
 use crate::engine::{self, Role, SharedEmbedder};
@@ -84,7 +83,7 @@ pub fn bind(shadow: Shadow<'_>, model: &SharedEmbedder) -> Result<()> {
 /// # Errors
 /// An interruption, passages that the model cannot have.
 pub fn cut(shadow: Shadow<'_>, model: &SharedEmbedder, text: &Text) -> Result<Cut> {
-    let (stop, size) = (shadow.host.interrupts, PassageSize::read(shadow)?);
+    let (stop, size) = (shadow.host.interrupts, shadow.passage_size()?);
     let encode = |text: &str| model.encode_as(text, Role::Passage, stop);
     // A problem of the text, not of the model or the machine.
     let problem = |e: Error| match e.kind() {

@@ -8,7 +8,6 @@
 
 use super::damage::corrupt;
 use super::declare::{CHUNK_TOKENS, OVERLAP, Spec};
-use super::shadow::Shadow;
 use crate::error::Result;
 use crate::sql::ffi::Value;
 use std::ops::RangeInclusive;
@@ -46,44 +45,30 @@ impl KeptDefaults {
         }
     }
 
-    /// Those of an index that exists.
+    /// Those of an index that exists, by its settings.
     ///
     /// # Errors
-    /// What SQLite says; a setting that no index can have.
-    pub fn read(shadow: Shadow<'_>) -> Result<Self> {
+    /// Those of `get`; a setting that no index can have.
+    pub fn of_settings(get: impl Fn(&str) -> Result<Value>) -> Result<Self> {
+        let number = |key, range| number(key, &get(key)?, range);
         Ok(KeptDefaults {
-            chunk_tokens: setting(shadow, "chunk_tokens", CHUNK_TOKENS)?,
-            overlap: setting(shadow, "overlap", OVERLAP)?,
+            chunk_tokens: number("chunk_tokens", CHUNK_TOKENS)?,
+            overlap: number("overlap", OVERLAP)?,
         })
     }
 
-    /// Writes them into the settings.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn write(self, shadow: Shadow<'_>) -> Result<()> {
+    /// The settings that say them.
+    pub fn settings(self) -> impl Iterator<Item = (&'static str, Value)> {
         let settings = [
             ("chunk_tokens", self.chunk_tokens),
             ("overlap", self.overlap),
         ];
-        for (key, number) in settings {
-            if let Some(number) = number {
-                shadow.set(key, Value::Integer(number as i64))?;
-            }
-        }
-        Ok(())
+        let given = settings.into_iter();
+        given.filter_map(|(key, number)| Some((key, Value::Integer(number? as i64))))
     }
 }
 
 impl PassageSize {
-    /// Of an index.
-    ///
-    /// # Errors
-    /// As [`KeptDefaults::read`].
-    pub fn read(shadow: Shadow<'_>) -> Result<Self> {
-        Ok(Self::of(shadow.spec(), KeptDefaults::read(shadow)?))
-    }
-
     /// The most tokens of a passage with a model that takes up to `limit`. A default gives way to a
     /// smaller limit; what was declared does not, and is refused by whoever cuts.
     pub fn tokens(self, limit: usize) -> usize {
@@ -96,7 +81,8 @@ impl PassageSize {
         self.declared.or(self.default)
     }
 
-    fn of(spec: &Spec, kept: KeptDefaults) -> Self {
+    /// Of an index.
+    pub fn of(spec: &Spec, kept: KeptDefaults) -> Self {
         PassageSize {
             declared: spec.chunk_tokens,
             default: kept.chunk_tokens,
@@ -105,17 +91,16 @@ impl PassageSize {
     }
 }
 
-fn setting(shadow: Shadow<'_>, key: &str, range: RangeInclusive<usize>) -> Result<Option<usize>> {
-    let number = match shadow.get(key)? {
+fn number(key: &str, value: &Value, range: RangeInclusive<usize>) -> Result<Option<usize>> {
+    let number = match value {
         Value::Null => return Ok(None),
-        Value::Integer(number) => usize::try_from(number).ok().filter(|n| range.contains(n)),
+        Value::Integer(number) => usize::try_from(*number).ok().filter(|n| range.contains(n)),
         _ => None,
     };
+    let (least, most) = range.into_inner();
     let wrong = || {
         corrupt(format_args!(
-            "{key} is no number of tokens from {} to {}",
-            range.start(),
-            range.end()
+            "{key} is no number of tokens from {least} to {most}"
         ))
     };
     number.map(Some).ok_or_else(wrong)

@@ -9,8 +9,9 @@ use super::database::Database;
 use super::declare::{Column, ContentMode, Spec};
 use super::handle::Index;
 use super::names::{LOG, Names};
+use super::passage_size::{KeptDefaults, PassageSize};
 use super::statements::Kept;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, if_there};
 use crate::sql::ffi::{Host, Row, Statement, Value};
 use crate::sql::lexer::quote_name;
 use crate::vector::storage::Storage;
@@ -156,7 +157,7 @@ impl<'a> Shadow<'a> {
             // SQLite's own words.
             self.create_table(LOG, LOG_DEFINITION, "")?;
         }
-        self.begin()
+        self.begin(KeptDefaults::of_today(self.spec()))
     }
 
     /// Whether a table is there that is exactly the one to be made, and is empty: a dump may bring the
@@ -224,8 +225,11 @@ impl<'a> Shadow<'a> {
         definitions
     }
 
-    fn begin(self) -> Result<()> {
+    fn begin(self, sizes: KeptDefaults) -> Result<()> {
         self.set("format", Value::Integer(FORMAT))?;
+        for (key, value) in sizes.settings() {
+            self.set(key, value)?;
+        }
         self.set("generation", Value::Integer(1))
     }
 
@@ -242,12 +246,14 @@ impl<'a> Shadow<'a> {
         Ok(())
     }
 
-    /// Makes those that are missing, and empties all but the texts, the settings too. (While the statement runs
+    /// Makes those that are missing, and empties all but the texts; what was the default for passages stays so. (While the statement runs
     /// that asks for it, SQLite refuses to drop a table.)
     ///
     /// # Errors
     /// What SQLite says.
     pub fn empty_tables(self) -> Result<()> {
+        let kept = if_there(self.kept_defaults())?;
+        let sizes = kept.unwrap_or_else(|| KeptDefaults::of_today(self.spec()));
         for (suffix, definition) in self.definitions() {
             self.create_table(suffix, &definition, "IF NOT EXISTS ")?;
             if suffix != "text" {
@@ -257,7 +263,7 @@ impl<'a> Shadow<'a> {
         if self.has_table(LOG)? {
             self.sql("DELETE FROM {log}")?.run()?;
         }
-        self.begin()
+        self.begin(sizes)
     }
 
     /// Whether texts are kept, always or until they are embedded.
@@ -284,6 +290,18 @@ impl<'a> Shadow<'a> {
             Row::Ready => find.column(0)?,
             Row::Done => Value::Null,
         })
+    }
+
+    fn kept_defaults(self) -> Result<KeptDefaults> {
+        KeptDefaults::of_settings(|key| self.get(key))
+    }
+
+    /// How long texts are cut.
+    ///
+    /// # Errors
+    /// What SQLite says; a setting that no index can have.
+    pub fn passage_size(self) -> Result<PassageSize> {
+        Ok(PassageSize::of(self.spec(), self.kept_defaults()?))
     }
 
     /// Writes a setting.

@@ -164,7 +164,7 @@ fn model_status(parts: Parts<'_>) -> Result<Json> {
 
 /// `chunk_tokens` is null where passages have the model's limit.
 fn passage_size(parts: Parts<'_>, part: impl Fn(PassageSize) -> Json) -> Result<Json> {
-    Ok(part(PassageSize::read(parts.shadow)?))
+    Ok(part(parts.shadow.passage_size()?))
 }
 
 fn content_status(parts: Parts<'_>) -> Result<Json> {
