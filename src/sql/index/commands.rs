@@ -8,6 +8,7 @@ use super::check::integrity_check;
 use super::content::{Located, Noting, triggers};
 use super::declare::ContentMode;
 use super::parts::Parts;
+use super::passage_size::KeptDefaults;
 use super::random::random;
 use super::ranking::run;
 use super::shadow::FORMAT;
@@ -60,6 +61,8 @@ fn rebuild(parts: Parts<'_>) -> Result<()> {
         _ => random()?.wrapping_abs() / 2,
     };
     let wanted = if_there(parts.shadow.get("triggers"))?.unwrap_or(Value::Null);
+    let sizes = if_there(KeptDefaults::read(parts.shadow))?;
+    let sizes = sizes.unwrap_or_else(|| KeptDefaults::of_today(parts.shadow.spec()));
     let rank = if_there(parts.shadow.get(run::SETTING))?.filter(|rank| rank.as_str().is_some());
     let content = parts.content.locate();
     if let Err(e) = &content
@@ -76,6 +79,7 @@ fn rebuild(parts: Parts<'_>) -> Result<()> {
         triggers::drop_all(parts.shadow)?;
     }
     parts.shadow.empty_tables()?;
+    sizes.write(parts.shadow)?;
     parts.shadow.set("generation", Value::Integer(generation))?;
     if let Some(rank) = rank {
         parts.shadow.set(run::SETTING, rank)?;

@@ -9,9 +9,8 @@ use super::database::Database;
 use super::declare::{Column, ContentMode, Spec};
 use super::handle::Index;
 use super::names::{LOG, Names};
-use super::passage_size::KeptDefaults;
 use super::statements::Kept;
-use crate::error::{Error, Result, if_there};
+use crate::error::{Error, Result};
 use crate::sql::ffi::{Host, Row, Statement, Value};
 use crate::sql::lexer::quote_name;
 use crate::vector::storage::Storage;
@@ -157,7 +156,7 @@ impl<'a> Shadow<'a> {
             // SQLite's own words.
             self.create_table(LOG, LOG_DEFINITION, "")?;
         }
-        self.begin(KeptDefaults::of_today(self.spec()))
+        self.begin()
     }
 
     /// Whether a table is there that is exactly the one to be made, and is empty: a dump may bring the
@@ -225,9 +224,8 @@ impl<'a> Shadow<'a> {
         definitions
     }
 
-    fn begin(self, sizes: KeptDefaults) -> Result<()> {
+    fn begin(self) -> Result<()> {
         self.set("format", Value::Integer(FORMAT))?;
-        sizes.write(self)?;
         self.set("generation", Value::Integer(1))
     }
 
@@ -244,15 +242,12 @@ impl<'a> Shadow<'a> {
         Ok(())
     }
 
-    /// Makes those that are missing, and empties all but the texts; what was the default for passages
-    /// stays so. (While the statement runs that
-    /// asks for it, SQLite refuses to drop a table.)
+    /// Makes those that are missing, and empties all but the texts, the settings too. (While the statement runs
+    /// that asks for it, SQLite refuses to drop a table.)
     ///
     /// # Errors
     /// What SQLite says.
     pub fn empty_tables(self) -> Result<()> {
-        let kept = if_there(KeptDefaults::read(self))?;
-        let sizes = kept.unwrap_or_else(|| KeptDefaults::of_today(self.spec()));
         for (suffix, definition) in self.definitions() {
             self.create_table(suffix, &definition, "IF NOT EXISTS ")?;
             if suffix != "text" {
@@ -262,7 +257,7 @@ impl<'a> Shadow<'a> {
         if self.has_table(LOG)? {
             self.sql("DELETE FROM {log}")?.run()?;
         }
-        self.begin(sizes)
+        self.begin()
     }
 
     /// Whether texts are kept, always or until they are embedded.

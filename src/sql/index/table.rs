@@ -10,6 +10,7 @@ use super::declare::{self, ColumnRole, Hidden};
 use super::handle::Index;
 use super::names::{Names, PROTECTED};
 use super::parts::Parts;
+use super::passage_size::KeptDefaults;
 use super::plan::{Layout, Op, OrderTerm, Plan, Term, plan};
 use super::{check, commands, ordinary, write};
 use crate::error::{Error, Result, if_there};
@@ -49,6 +50,7 @@ impl StoredTable for Connected {
         let (table, columns) = connected(new)?;
         let parts = Parts::new(host, &table.index);
         parts.shadow.create_tables()?;
+        KeptDefaults::of_today(&table.index.spec).write(parts.shadow)?;
         ordinary::verify(parts.shadow)?;
         parts.content.declare()?;
         parts.words.declare(&parts.content.locate()?)?;

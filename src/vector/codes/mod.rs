@@ -42,6 +42,7 @@
 mod block;
 mod coder;
 mod kernels;
+mod near;
 mod queries;
 mod query;
 mod rotation;
@@ -49,5 +50,6 @@ mod rotation;
 mod tiles;
 
 pub use coder::{Coder, MAX_DIMS};
-pub use queries::{Near, Queries};
+pub use near::Near;
+pub use queries::Queries;
 pub use query::{DEFAULT_Z, Query};

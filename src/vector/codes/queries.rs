@@ -4,6 +4,7 @@
 //! depends on no CPU; how fast they are found does ([`super::tiles`]).
 
 use crate::error::Result;
+use crate::vector::codes::near::Near;
 use crate::vector::codes::query::Query;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::codes::tiles::{Avx512Vnni, Tiles};
@@ -15,15 +16,6 @@ pub struct Queries {
     bounds: Vec<f32>,
     #[cfg(target_arch = "x86_64")]
     tiles: Option<Tiles>,
-}
-
-/// A pair whose bound is small enough, by its places among the codes and among the queries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Near {
-    /// Which code.
-    pub code: u32,
-    /// Which query.
-    pub query: u32,
 }
 
 impl Queries {

@@ -13,7 +13,7 @@
 
 use crate::vector::codes::coder::FIGURES;
 use crate::vector::codes::kernels::{SLACK, Scan};
-use crate::vector::codes::queries::Near;
+use crate::vector::codes::near::Near;
 use crate::vector::codes::query::Query;
 use std::arch::x86_64::*;
 
