@@ -210,14 +210,14 @@ def test_portions_of_rowids_make_the_whole(coded):
     "a > 100 AND a > 200 AND b < 9000.5", "a BETWEEN 50.5 AND '400'", "a IN ({a}, {b}, 5)", "a = 'x'", "a < 'x'", "a > 'x'",
     "a = NULL", "a > 1e300", "a < 1e300", "a > -1e300", "a = 2.5", "a > x'00'", "a < x'00'", "b > 9223372036854775806",
     "a < -9223372036854775807", "a = {a} OR b = {a}", "score > 0.97 AND a < 0", "a IS NOT NULL", "a + 0 = {a}",
-    "a IN (SELECT b FROM pairs WHERE score > 0.99)", "a > 9223372036854775807", "b = 9223372036854775807",
+    "a IN (SELECT b FROM pairs WHERE score > 0.99)", "a > {before}", "a < {after}", "b > {b_before} AND b < {b_after}", "a > 9223372036854775807", "b = 9223372036854775807",
 ])
 def test_conditions_keep_what_they_keep_of_a_table(coded, where):
     coded.execute("CREATE TEMP TABLE IF NOT EXISTS pairs(a INTEGER, b INTEGER, score REAL)")
     if not value(coded, "SELECT count(*) FROM pairs"):
         coded.execute("INSERT INTO pairs SELECT a, b, score FROM bge_pairs('t', 0.9)")
     a, b = coded.execute("SELECT a, b FROM pairs ORDER BY score DESC, a LIMIT 1 OFFSET 20").fetchone()
-    where = where.format(a=a, b=b)
+    where = where.format(a=a, b=b, before=a - 1, after=a + 1, b_before=b - 1, b_after=b + 1)
     wanted = coded.execute(f"SELECT * FROM pairs WHERE {where} ORDER BY a, b").fetchall()
     assert coded.execute(f"SELECT * FROM bge_pairs('t', 0.9) WHERE {where} ORDER BY a, b").fetchall() == wanted
     if where == f"a = {a}":
@@ -398,6 +398,21 @@ def test_rows_may_be_deleted_while_pairs_are_read(connect, count):
     db.execute("INSERT INTO t(t) VALUES ('integrity-check')")
 
 
+def test_a_slot_may_be_another_row_s_while_pairs_are_read(connect):
+    db, rng = connect(), np.random.default_rng(25)
+    vectors = clustered(rng, 600, 16)
+    vectors[1] = vectors[0]
+    given(db, vectors)
+    got = []
+    for n, (a, b, _) in enumerate(db.execute(ALL, (0.9999,))):
+        if n == 0:
+            db.execute("DELETE FROM t WHERE rowid = 600")
+            db.execute("INSERT INTO t(rowid, embedding) VALUES (5000, ?)", (vectors[589].tobytes(),))
+            assert value(db, "SELECT row FROM t_passages WHERE slot = 599") == 5000
+        got.append((a, b))
+    assert (1, 2) in got and (590, 600) not in got
+
+
 def test_optimize_and_inserts_while_pairs_are_read(connect):
     """Slots move, codes are made anew: pairs of rows that stay are all found, each once."""
     db, rng = connect(), np.random.default_rng(17)
@@ -477,6 +492,24 @@ def test_it_can_be_interrupted(connect, least):
         value(db, "SELECT count(*), max(score) FROM bge_pairs('t', ?), (VALUES (1), (2), (3), (4))", least)
     assert time.perf_counter() - begun < 2
     assert db.execute("SELECT count(*) FROM (SELECT 1 FROM bge_pairs('t', 0.5) LIMIT 5)").fetchall() == [(5,)]
+
+
+def test_it_is_interrupted_between_pairs_that_are_far_apart(connect):
+    """No pair comes, so that SQLite itself has nothing to ask between."""
+    db, rng = connect(), np.random.default_rng(24)
+    given(db, rng.standard_normal((30_000, 96)).astype("<f4"))
+
+    def seconds():
+        begun = time.perf_counter()
+        try:
+            assert db.execute(ALL, (1,)).fetchall() == []
+        except apsw.InterruptError:
+            return time.perf_counter() - begun, True
+        return time.perf_counter() - begun, False
+    whole, _ = seconds()
+    threading.Timer(whole / 6, db.interrupt).start()
+    part, interrupted = seconds()
+    assert interrupted and part < 0.7 * whole, (part, whole)
 
 
 def test_rows_stream(connect):

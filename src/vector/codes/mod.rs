@@ -42,7 +42,6 @@
 mod block;
 mod coder;
 mod kernels;
-mod near;
 mod queries;
 mod query;
 mod rotation;
@@ -50,6 +49,5 @@ mod rotation;
 mod tiles;
 
 pub use coder::{Coder, MAX_DIMS};
-pub use near::Near;
 pub use queries::Queries;
-pub use query::{DEFAULT_Z, Query};
+pub use query::{DEFAULT_Z, Near, Query};

@@ -4,8 +4,7 @@
 //! depends on no CPU; how fast they are found does ([`super::tiles`]).
 
 use crate::error::Result;
-use crate::vector::codes::near::Near;
-use crate::vector::codes::query::Query;
+use crate::vector::codes::query::{Near, Query};
 #[cfg(target_arch = "x86_64")]
 use crate::vector::codes::tiles::{Avx512Vnni, Tiles};
 

@@ -33,6 +33,15 @@ pub const DEFAULT_Z: f32 = 5.0;
 #[derive(Clone, Debug)]
 pub struct Query(pub(super) Scan);
 
+/// A pair of a code and a query whose bound is small enough, by their places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Near {
+    /// Which code.
+    pub code: u32,
+    /// Which query.
+    pub query: u32,
+}
+
 impl Coder {
     /// Prepares a query, at unit length, for scans over codes of this coder.
     ///

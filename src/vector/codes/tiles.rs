@@ -13,8 +13,7 @@
 
 use crate::vector::codes::coder::FIGURES;
 use crate::vector::codes::kernels::{SLACK, Scan};
-use crate::vector::codes::near::Near;
-use crate::vector::codes::query::Query;
+use crate::vector::codes::query::{Near, Query};
 use std::arch::x86_64::*;
 
 /// Codes side by side.
