@@ -85,7 +85,7 @@ def test_texts_titles_passages_and_numbers(connect, tmp_path):
     assert value(db, "SELECT count(*) FROM t_passages") > len(texts)
     # The place of a passage is in characters of the joined text.
     for title, body, start, stop, passage in db.execute(
-            "SELECT title, body, start, stop, passage FROM t(?) AS s JOIN t_passages AS p ON p.row = s.rowid "
+            "SELECT title, body, p.start, p.stop, passage FROM t(?) AS s JOIN t_passages AS p ON p.row = s.rowid "
             "WHERE p.vector = s.embedding AND s.passage IS NOT NULL", (query,)):
         joined = "\n".join(str(part) for part in (title, body) if part is not None)
         assert joined[start:stop] == passage
@@ -120,8 +120,16 @@ def test_tables_and_triggers_are_as_written(connect):
     db.execute(f"CREATE VIRTUAL TABLE t USING bge(title, body, content='docs', model='{TINY}')")
     value(db, "SELECT bge_sync('t')")
     triggers = blocks("CREATE TRIGGER")
+    noting = {sql for sql, in db.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger'")}
+    assert len(noting) == 3 and noting < set(triggers)
+    words = blocks("CREATE VIRTUAL TABLE")
+    for wanted, option in zip(words, ("", ", words_tokenize='trigram'"), strict=True):
+        db.execute("DROP TABLE t")
+        db.execute(f"CREATE VIRTUAL TABLE t USING bge(title, body, content='docs', model='{TINY}', words=on{option})")
+        assert value(db, "SELECT sql FROM sqlite_schema WHERE name = 't_words'") == wanted
+    value(db, "SELECT bge_sync('t')")
     assert {sql for sql, in db.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger'")} == set(triggers)
-    assert len(triggers) == 3
+    assert len(triggers) == 6
 
 
 def test_keys_of_the_settings_are_all_described(connect):
@@ -133,6 +141,7 @@ def test_keys_of_the_settings_are_all_described(connect):
     db.execute(f"""CREATE TABLE docs(id INTEGER PRIMARY KEY, body);
         CREATE VIRTUAL TABLE over USING bge(body, content='docs', model='{TINY}');
         CREATE VIRTUAL TABLE t USING bge(body, content='', model='{TINY}')""")
+    db.execute("INSERT INTO over(over, rank) VALUES ('rank', 'meaning')")
     db.execute("INSERT INTO docs VALUES (1, 'a')")
     value(db, "SELECT bge_sync('over')")
     with db:

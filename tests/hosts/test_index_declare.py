@@ -126,8 +126,9 @@ def test_an_index_cannot_be_called_like_its_hidden_columns(db, name):
 def test_the_columns_of_an_index(db):
     create(db, "title, body, lang TEXT COLLATE NOCASE UNINDEXED")
     columns = [(row[1], row[2], row[6]) for row in db.execute("PRAGMA table_xinfo(idx)")]
-    assert [c[0] for c in columns] == ["title", "body", "lang", "idx", "k", "distance", "score", "passage", "embedding"]
-    assert [c[2] for c in columns] == [0] * 3 + [1] * 6  # 1: hidden
+    assert [c[0] for c in columns] == ["title", "body", "lang", "idx", "k", "distance", "score", "passage", "embedding",
+                                        "rank", "by_meaning", "by_words", "bm25", "rerank", "start", "stop"]
+    assert [c[2] for c in columns] == [0] * 3 + [1] * 13  # 1: hidden
     assert columns[2][1] == "TEXT"
     assert list(db.execute("SELECT * FROM idx")) == []
 

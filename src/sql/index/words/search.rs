@@ -42,6 +42,7 @@ impl Reach {
 
 /// The most runs that FTS5 is asked for at once: it looks for all of them in every row that it finds.
 const AT_ONCE: usize = 256;
+
 /// A row that holds a word of the question.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
