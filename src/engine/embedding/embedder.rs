@@ -1,14 +1,14 @@
 //! One loaded model: tokenizer, queue and cache behind "text in, vector out".
 
 use crate::engine::embedding::batch;
-use crate::engine::embedding::loading::{batch_tokens, configure, load_and_know};
+use crate::engine::embedding::loading::{batch_tokens, configure, load_and_know, load_whole};
 use crate::engine::embedding::queue::Queue;
 use crate::engine::embedding::vector_cache::VectorCache;
 use crate::engine::encoder::packed_file::Fingerprints;
 use crate::engine::inference::assignment::Nodes;
 use crate::engine::inference::prepare::Wanted;
 use crate::engine::inference::runner::SharedVector;
-use crate::engine::inference::runtime::{self, SettingUp};
+use crate::engine::inference::runtime;
 use crate::engine::inference::session::Session;
 use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::Device;
@@ -73,9 +73,6 @@ pub struct Running {
 
 const CACHE_MB: u64 = 64;
 
-/// How often files are read that change meanwhile.
-const TRIES: usize = 3;
-
 /// Texts on which a prepared graph is compared with the file's: short, and of two lengths.
 const PROBES: [&str; 2] = [
     "What does a pass over the graph change?",
@@ -95,24 +92,8 @@ impl Embedder {
         options: &Options,
         stop: &(dyn Stop + Sync),
     ) -> Result<Self> {
-        let load = || -> Result<Self> {
-            let _setting_up = SettingUp::enter()?;
-            for _ in 0..TRIES {
-                let files = location.files()?;
-                let model = Self::load_files(name, location, &files, options, stop)?;
-                if files.are_as_opened() {
-                    return Ok(model);
-                }
-            }
-            Err(Error::invalid(format!(
-                "files in {} were changed while they were read; load the model again once they are complete",
-                location.folder.display()
-            )))
-        };
-        load().map_err(|e| match e.kind() {
-            Kind::Interrupted => e,
-            _ => e.at(format_args!("model '{name}'")),
-        })
+        let load = |files: &ModelFiles| Self::load_files(name, location, files, options, stop);
+        load_whole(name, location, || location.files(), load)
     }
 
     fn load_files(

@@ -4,12 +4,48 @@ use crate::engine::embedding::batch::CPU_BATCH_TOKENS;
 use crate::engine::inference::cuda_memory::cuda_memory;
 use crate::engine::inference::prepare::job::Loaded;
 use crate::engine::inference::prepare::{self, Wanted};
+use crate::engine::inference::runtime::SettingUp;
 use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::{self, Device};
+use crate::engine::models::files::ModelFiles;
 use crate::engine::models::find::ModelLocation;
 use crate::engine::models::fingerprint::{self, Fingerprint};
 use crate::engine::models::options::Options;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+
+/// How often files are read that change meanwhile.
+const TRIES: usize = 3;
+
+/// Loads a model from files that stay as they are meanwhile. `open` opens them, `load` makes a model of them; errors
+/// say which model they are about.
+///
+/// # Errors
+/// Of `open` and `load`; the process is ending; files that change again and again.
+pub fn load_whole<M>(
+    name: &str,
+    location: &ModelLocation,
+    open: impl Fn() -> Result<ModelFiles>,
+    load: impl Fn(&ModelFiles) -> Result<M>,
+) -> Result<M> {
+    let try_to = || -> Result<M> {
+        let _setting_up = SettingUp::enter()?;
+        for _ in 0..TRIES {
+            let files = open()?;
+            let model = load(&files)?;
+            if files.are_as_opened() {
+                return Ok(model);
+            }
+        }
+        Err(Error::invalid(format!(
+            "files in {} were changed while they were read; load the model again once they are complete",
+            location.folder.display()
+        )))
+    };
+    try_to().map_err(|e| match e.kind() {
+        Kind::Interrupted => e,
+        _ => e.at(format_args!("model '{name}'")),
+    })
+}
 
 /// Loads what runs the model, and its fingerprint: as a packed file remembers it, else of a hash of all
 /// files, which is made meanwhile.

@@ -2,8 +2,7 @@
 
 use crate::engine::embedding::batch;
 use crate::engine::embedding::embedder::Running;
-use crate::engine::embedding::loading::batch_tokens;
-use crate::engine::inference::runtime::SettingUp;
+use crate::engine::embedding::loading::{batch_tokens, load_whole};
 use crate::engine::inference::scorer::Scorer;
 use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::is_out_of_memory;
@@ -45,9 +44,6 @@ pub struct Reranker {
 /// A loaded reranker, shared.
 pub type SharedReranker = Arc<Reranker>;
 
-/// How often files are read that change meanwhile.
-const TRIES: usize = 3;
-
 /// Pairs on which a changed graph is compared with the file's: of two lengths.
 const PROBES: [(&str, &str); 2] = [
     (
@@ -72,25 +68,12 @@ impl Reranker {
         options: &Options,
         stop: &(dyn Stop + Sync),
     ) -> Result<Self> {
-        let load = || -> Result<Self> {
-            let _setting_up = SettingUp::enter()?;
-            for _ in 0..TRIES {
-                check_reranker(&location.folder)?;
-                let files = location.files()?;
-                let model = Self::load_files(name, location, &files, options, stop)?;
-                if files.are_as_opened() {
-                    return Ok(model);
-                }
-            }
-            Err(Error::invalid(format!(
-                "files in {} were changed while they were read; load the model again once they are complete",
-                location.folder.display()
-            )))
+        let open = || {
+            check_reranker(&location.folder)?;
+            location.files()
         };
-        load().map_err(|e| match e.kind() {
-            Kind::Interrupted => e,
-            _ => e.at(format_args!("model '{name}'")),
-        })
+        let load = |files: &ModelFiles| Self::load_files(name, location, files, options, stop);
+        load_whole(name, location, open, load)
     }
 
     fn load_files(
