@@ -38,16 +38,8 @@ pub const PURE: Places = &[
     "sql/index/declare/",
     "sql/index/plan.rs",
     "sql/index/plan/",
-    "sql/index/ranking/arguments.rs",
-    "sql/index/ranking/decay.rs",
-    "sql/index/ranking/fusion.rs",
-    "sql/index/ranking/known.rs",
-    "sql/index/ranking/mmr.rs",
-    "sql/index/ranking/parse.rs",
-    "sql/index/ranking/pipeline.rs",
-    "sql/index/ranking/places.rs",
-    "sql/index/ranking/scale.rs",
-    "sql/index/ranking/time.rs",
+    "sql/index/ranking/language/",
+    "sql/index/ranking/maths/",
     "sql/index/words/question.rs",
 ];
 

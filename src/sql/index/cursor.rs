@@ -1,24 +1,21 @@
 //! Reading an index: a search, a scan, or one row.
 
-use super::affinity::real_text;
 use super::best::Best;
 use super::connected::Connected;
 use super::content::{Located, Present};
 use super::declare::{ColumnRole, Hidden};
 use super::inputs::{self, Inputs};
-use super::model;
 use super::ordinary;
-use super::overlay::{self, Overlay, unless_missing};
+use super::overlay;
 use super::parts::Parts;
 use super::plan::{Access, Order, Recipe};
-use super::ranking::answer::{Answer, uncountable};
+use super::query::Query;
+use super::ranking::answer::Answer;
 use super::ranking::hit::Hit;
 use super::ranking::run::{self, Asked};
 use super::search::{Found, OrderBy, Search};
-use crate::engine::{Role, SharedEmbedder};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sql::ffi::{Host, Row, RowCursor, Statement, Value, ValueRef};
-use crate::vector::Vector;
 use std::collections::VecDeque;
 
 /// See the module.
@@ -124,7 +121,7 @@ impl Cursor {
             let (filters, id) = (answer.search().filters(), present.id);
             let is_certain = || filters.are_certain_values(parts.shadow, id, &present.values);
             if self.k.is_some() && !is_certain()? {
-                return Err(uncountable(id));
+                return Err(inputs::uncountable(id));
             }
             self.left -= 1;
             self.ready.push_back((present, Some(hit)));
@@ -175,38 +172,10 @@ fn start_search(
     inputs: Inputs,
 ) -> Result<Answer> {
     let settings = parts.shadow.settings()?;
-    let mut question: Option<String> = None;
-    // A vector needs no model, but for pending rows; those are left out where none can be had.
-    let mut loaded: Option<SharedEmbedder> = None;
-    let query = match &inputs.query {
-        Value::Blob(bytes) => {
-            let vector = Vector::parse(bytes).map_err(|e| e.at("MATCH"))?;
-            vector.check_finite().map_err(|e| e.at("MATCH"))?;
-            check_query_dims(settings.dims, vector)?;
-            vector.to_f32()?
-        }
-        text => {
-            let text = searched_text(text)?;
-            let model = model::get(parts.shadow, &settings)?;
-            let query = model.embed(&text, Role::Query, parts.shadow.host.interrupts)?;
-            loaded = Some(model);
-            question = Some(text);
-            query.to_vec()
-        }
-    };
-    let mut pending_model = || -> Result<Option<SharedEmbedder>> {
-        if loaded.is_none() {
-            loaded = unless_missing(model::get(parts.shadow, &settings))?;
-        }
-        Ok(loaded.clone().filter(|model| model.dims() == query.len()))
-    };
-    let overlay: Overlay = overlay::look(
-        parts,
-        located,
-        &settings,
-        &inputs.filters,
-        &mut pending_model,
-    )?;
+    let mut query = Query::read(parts, &settings, &inputs.query)?;
+    let overlay = overlay::look(parts, located, &settings, &inputs.filters, &mut || {
+        query.model_of_passages(parts, &settings)
+    })?;
     let by_distance = match recipe.order {
         Some(Order::Score) => Some(OrderBy::Score),
         Some(Order::Distance) => Some(OrderBy::Distance),
@@ -217,7 +186,7 @@ fn start_search(
     let search = Search::start(
         parts,
         &settings,
-        &query,
+        &query.vector,
         inputs.filters,
         overlay,
         order,
@@ -227,32 +196,11 @@ fn start_search(
         return Ok(Answer::by_meaning(search));
     };
     let asked = Asked {
-        question: question.as_deref(),
+        question: query.text.as_deref(),
         k: inputs.k,
         by_distance,
     };
     run::answer(parts, located, search, &pipeline, &asked)
-}
-
-fn check_query_dims(dims: Option<usize>, vector: Vector<'_>) -> Result<()> {
-    match dims {
-        Some(dims) if dims != vector.dims() => Err(Error::invalid(format!(
-            "MATCH: the vector has {} dimensions, those of this index have {dims}{}",
-            vector.dims(),
-            vector.question(dims)
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn searched_text(query: &Value) -> Result<String> {
-    let not_utf8 = || Error::invalid("MATCH: the text is not valid UTF-8");
-    Ok(match query {
-        Value::Text(bytes) => String::from_utf8(bytes.clone()).map_err(|_| not_utf8())?,
-        Value::Integer(n) => n.to_string(),
-        Value::Real(x) => real_text(*x),
-        Value::Null | Value::Blob(_) => return Err(Error::internal("no text to search for")),
-    })
 }
 
 /// The rowid that a value is equal to.

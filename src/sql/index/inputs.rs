@@ -4,7 +4,7 @@ use super::affinity::{Affinity, apply};
 use super::filter::Filters;
 use super::parts::Parts;
 use super::plan::{Filter, Input, Operator, Recipe, Refusal, Subject, Test};
-use super::ranking::pipeline::Pipeline;
+use super::ranking::language::pipeline::Pipeline;
 use super::ranking::run;
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::{Value, ValueRef};
@@ -114,6 +114,14 @@ fn uncut() -> String {
      that is embedded, or on a hidden column); write ORDER BY distance LIMIT instead of k, or filter \
      on an UNINDEXED column"
         .to_owned()
+}
+
+/// Counting the row would give too few rows, or too many.
+pub fn uncountable(id: i64) -> Error {
+    Error::invalid(format!(
+        "k cannot be counted: whether row {id} passes is known to SQLite alone (a text compared with \
+         a number, or <> and not by BINARY); write ORDER BY distance LIMIT instead of k"
+    ))
 }
 
 /// The error of a query that cannot be answered.

@@ -5,7 +5,7 @@
 //! - [`plan`]: from the terms of a query to what a cursor is to do, and the text between the two.
 //! - [`affinity`]: what a declared type makes of a value; [`names`]: what the tables of an index are
 //!   called; [`text`]: what a row says, and the hash that tells whether it has changed.
-//! - [`ranking`]: the pipeline that `rank` is given, and the maths of its stages.
+//! - in [`ranking`], the language of `rank` and the maths of its stages.
 //!
 //! What is stored, each shadow table with one owner; [`parts`] puts them together:
 //! - [`shadow`]: which tables there are, statements on them ([`statements`]), settings (`_config`);
@@ -19,10 +19,11 @@
 //!
 //! The verbs, functions over the parts:
 //! - [`write`] notes, and so do the triggers;
-//! - [`sync`] embeds, in slices ([`slice`]) that are stored in steps ([`transaction`]), with the [`model`];
+//! - [`sync`] embeds (while the index is as [`declared`]), in slices ([`slice`]) that are stored in steps ([`transaction`]), with the [`model`];
 //!   [`unfinished`] keeps what could not be stored;
-//! - reading: [`table`] plans, [`inputs`] takes the values, [`cursor`] reads, [`search`] ranks what passes the
-//!   [`filter`]s (each term a [`condition`] in SQL), with [`overlay`] for rows that are pending;
+//! - reading: [`table`] plans, [`inputs`] takes the values, [`cursor`] reads; [`query`] is what is searched for, [`search`]
+//!   goes through what passes the [`filter`]s (each term a [`condition`] in SQL) by its distance, with [`overlay`] for
+//!   rows that are pending, [`ranking`] puts it in another order, and [`best`] is the passage that was found of a row;
 //! - [`pairs`] compares rows with each other;
 //! - [`commands`], [`check`] and [`status`].
 //!
@@ -55,6 +56,7 @@ mod pairs;
 mod parts;
 mod passage_size;
 mod plan;
+mod query;
 mod random;
 mod ranking;
 mod records;

@@ -103,7 +103,7 @@ pub fn cut(shadow: Shadow<'_>, model: &SharedEmbedder, text: &Text) -> Result<Cu
     let (title, body, room) = title(shadow, model, text, most)?;
     let first = text.whole[..text.whole.len() - body.len()].chars().count();
     let mut passages = Vec::new();
-    for chunk in model.chunks(body, Some(room), size.overlap.min(room / 2), stop)? {
+    for chunk in model.chunks(body, Some(room), size.overlap(room), stop)? {
         let ids = match title {
             "" => encode(chunk.text),
             title => encode(&format!("{title}\n{}", chunk.text)),

@@ -6,7 +6,7 @@
 //! old vector, or is not found yet. The bounds are never of time, since answers would depend on the load of
 //! the machine. Vectors made here pass through the storage's codec: distances do not jump at the next sync.
 
-use super::content::{Located, Origin, Present};
+use super::content::{LOOKED_UP, Located, Origin, Present};
 use super::filter::Filters;
 use super::model;
 use super::parts::Parts;
@@ -72,7 +72,7 @@ pub fn look(
     let at_once = if content.origin == Origin::View {
         NOTES
     } else {
-        64
+        LOOKED_UP
     };
     for some in ids.chunks(at_once) {
         parts.shadow.host.interrupts.check()?;

@@ -24,8 +24,7 @@ const EARLIER_OVERLAP: usize = 32;
 pub struct PassageSize {
     declared: Option<usize>,
     default: Option<usize>,
-    /// The most tokens that a passage repeats of the one before.
-    pub overlap: usize,
+    overlap: usize,
 }
 
 /// What `_config` says: the defaults of the day the index was made, of the options that it did not declare.
@@ -81,6 +80,12 @@ impl PassageSize {
         self.declared.or(self.default)
     }
 
+    /// The most tokens that a passage of up to `tokens` repeats of the one before: half of them at most, so that each
+    /// says something new.
+    pub fn overlap(self, tokens: usize) -> usize {
+        self.overlap.min(tokens / 2)
+    }
+
     /// Of an index.
     pub fn of(spec: &Spec, kept: KeptDefaults) -> Self {
         PassageSize {
@@ -127,6 +132,17 @@ mod tests {
         );
         assert_eq!(now(&["a", "overlap=0"]), (Some(DEFAULT_CHUNK_TOKENS), 0));
         assert_eq!(now(&["a", "overlap=9", "chunk_tokens=10"]), (Some(10), 9));
+    }
+
+    #[test]
+    fn an_overlap_leaves_room_for_something_new() {
+        let overlap = |argument| {
+            let spec = parse("t", &["a", argument]).unwrap();
+            let size = PassageSize::of(&spec, KeptDefaults::of_today(&spec));
+            size.overlap(size.tokens(512))
+        };
+        let given = ["chunk_tokens=8", "chunk_tokens=64", "chunk_tokens=512"];
+        assert_eq!(given.map(overlap), [4, 32, 32]);
     }
 
     #[test]

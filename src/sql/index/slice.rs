@@ -8,7 +8,7 @@
 //! the time is over between two of them, the rows that are complete are stored, and the vectors of the
 //! others wait in [`super::unfinished`].
 
-use super::content::{Located, Origin, Present};
+use super::content::{LOOKED_UP, Located, Origin, Present};
 use super::model::{self, Cut};
 use super::notes::Note;
 use super::parts::Parts;
@@ -100,7 +100,7 @@ impl Slice {
         let ids = rows_of(&slice.notes);
         // A view may have to be made as a whole for each lookup.
         let at_once = if located.origin == Origin::View {
-            64
+            LOOKED_UP
         } else {
             1
         };
@@ -275,7 +275,7 @@ impl Slice {
         let changed: HashMap<i64, &Changed> =
             self.changed.iter().map(|c| (c.present.id, c)).collect();
         let mut finished = HashMap::new();
-        for some in rows_of(&self.notes).chunks(64) {
+        for some in rows_of(&self.notes).chunks(LOOKED_UP) {
             let mut now = parts.content.fetch_by_key(&located, some)?;
             for &id in some {
                 let (has_changed, in_step) = match now.remove(&id) {

@@ -60,7 +60,12 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
         "chunk_tokens",
         passage_size(parts, |size| json!(size.chunk_tokens())),
     );
-    put("overlap", passage_size(parts, |size| json!(size.overlap)));
+    put(
+        "overlap",
+        passage_size(parts, |size| {
+            json!(size.overlap(size.chunk_tokens().unwrap_or(usize::MAX)))
+        }),
+    );
     put("content", content_status(parts));
     put("triggers", trigger_status(parts));
     put("words", Ok(json!(parts.words.name())));

@@ -22,6 +22,9 @@ use serde_json::Value as Json;
 use std::collections::{HashMap, HashSet};
 use triggers::Named;
 
+/// Keys that are looked up at once where a lookup is dear, or where each may be the last that is wanted.
+pub const LOOKED_UP: usize = 64;
+
 /// The content of an index.
 #[derive(Clone, Copy)]
 pub struct Content<'a> {

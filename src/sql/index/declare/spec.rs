@@ -19,7 +19,7 @@ pub struct Spec {
     pub triggers: Option<bool>,
     /// The most pending rows that a query embeds itself.
     pub catchup: usize,
-    /// The most tokens of a passage; default: see `passage_size`.
+    /// The most tokens of a passage; default: that of `passage_size`.
     pub chunk_tokens: Option<usize>,
     /// The most tokens that a passage repeats of the one before; default: see there.
     pub overlap: Option<usize>,

@@ -6,16 +6,13 @@
 //! as they come, since rows may be deleted while an answer is read.
 
 use super::hit::Hit;
-use super::places::Ranks;
+use super::maths::ranks::Ranks;
 use super::pool::{Behind, Pool, confirm, has_distance};
-use crate::error::{Error, Result};
-use crate::sql::index::content::{Located, Origin, Present};
+use crate::error::Result;
+use crate::sql::index::content::{LOOKED_UP, Located, Origin, Present};
 use crate::sql::index::parts::Parts;
 use crate::sql::index::search::{OrderBy, Search};
 use std::collections::{HashSet, VecDeque};
-
-/// Rows that are looked up at once where one lookup is dear.
-const BATCH: usize = 64;
 
 /// See the module.
 pub struct Answer {
@@ -104,7 +101,7 @@ impl Answer {
         most: usize,
     ) -> Result<Vec<(Hit, Present)>> {
         let batch = if located.origin == Origin::View {
-            BATCH
+            LOOKED_UP
         } else {
             1
         };
@@ -213,12 +210,4 @@ fn key(order: OrderBy, hit: &Hit) -> f64 {
         OrderBy::Distance => found.distance(),
         OrderBy::Score => -found.score,
     }
-}
-
-/// Counting the row would give too few rows, or too many.
-pub fn uncountable(id: i64) -> Error {
-    Error::invalid(format!(
-        "k cannot be counted: whether row {id} passes is known to SQLite alone (a text compared with \
-         a number, or <> and not by BINARY); write ORDER BY distance LIMIT instead of k"
-    ))
 }

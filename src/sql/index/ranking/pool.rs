@@ -1,12 +1,12 @@
 //! The candidates of a ranking: its first stage, over the two lists that an index can give.
 
-use super::fusion::{Fusion, Named, common};
 use super::hit::Hit;
-use super::pipeline::First;
-use super::places::Ranks;
-use super::scale::Scale;
+use super::language::pipeline::First;
+use super::maths::fusion::{Fusion, Named, common};
+use super::maths::ranks::Ranks;
+use super::maths::scale::Scale;
 use crate::error::Result;
-use crate::sql::index::content::{Located, Present};
+use crate::sql::index::content::{LOOKED_UP, Located, Present};
 use crate::sql::index::filter::Filters;
 use crate::sql::index::parts::Parts;
 use crate::sql::index::search::{Found, Search};
@@ -15,24 +15,22 @@ use std::collections::HashMap;
 use std::iter::Skip;
 use std::vec::IntoIter;
 
-/// Rows that are looked up at once.
-const BATCH: usize = 64;
 /// Candidates of a fusion by what a question names.
 const NAMES: usize = 10;
 
-/// A candidate: the row, and how relevant it is so far (the higher, the better).
+/// A row to be ranked, and how relevant it is so far (the higher, the better).
 pub struct Candidate {
     /// The row.
     pub hit: Hit,
-    /// On [`Candidates::scale`].
+    /// What kind of number it is, [`Candidates::scale`] says.
     pub relevance: f64,
 }
 
 /// The candidates, the best first.
 pub struct Candidates {
-    /// See there.
+    /// Each row once.
     pub list: Vec<Candidate>,
-    /// That of their relevances.
+    /// What kind of number their relevances are.
     pub scale: Scale,
     /// How many rows of the list that goes on behind them were found.
     pub places: usize,
@@ -183,7 +181,7 @@ impl Gathering<'_> {
         let mut near: Vec<Hit> = Vec::new();
         while near.len() < depth {
             let mut found = Vec::new();
-            while found.len() < BATCH.min(depth - near.len())
+            while found.len() < LOOKED_UP.min(depth - near.len())
                 && let Some(next) = self.search.next(self.parts)?
             {
                 found.push(next);
@@ -213,7 +211,7 @@ impl Gathering<'_> {
     fn by_words(&mut self, hits: &[WordHit], depth: usize) -> Result<(Vec<Worded>, usize)> {
         let (mut worded, mut looked_at): (Vec<Worded>, usize) = (Vec::new(), 0);
         while worded.len() < depth && looked_at < hits.len() {
-            let most = BATCH.min(depth - worded.len());
+            let most = LOOKED_UP.min(depth - worded.len());
             let some: Vec<WordHit> = hits[looked_at..].iter().copied().take(most).collect();
             looked_at += some.len();
             self.parts.shadow.host.interrupts.check()?;

@@ -1,7 +1,8 @@
 //! A ranking at work: which one a query has, and the answer that comes of it.
 
 use super::answer::Answer;
-use super::pipeline::{First, Pipeline, Stage};
+use super::language::pipeline::{First, Pipeline, Stage};
+use super::language::{known, limits};
 use super::pool::Gathering;
 use super::stages::{Stages, decaying};
 use crate::error::{Error, Result};
@@ -15,9 +16,6 @@ use crate::sql::lexer::shown;
 
 /// The key of the default ranking among the settings.
 pub const SETTING: &str = "rank";
-
-/// Candidates by words where no depth is given: more are looked up as they are asked for.
-const WORDS: usize = 64;
 
 /// The ranking of a query: what `rank MATCH` says, else the index's default, else none, which is by meaning.
 ///
@@ -56,7 +54,7 @@ fn text_of(given: &Value) -> Result<&str> {
     given.as_str().ok_or_else(|| {
         Error::invalid(format!(
             "a ranking is a text, as in rank MATCH 'hybrid'; {}",
-            super::known::listed()
+            known::listed()
         ))
     })
 }
@@ -109,7 +107,7 @@ pub fn answer(
     // A list of words is looked up as far as its rows are asked for, where nothing reorders it.
     let as_asked = pipeline.stages.is_empty() && asked.by_distance.is_none();
     let depth = match pipeline.depth() {
-        None if as_asked => WORDS.max(asked.k.unwrap_or(0)),
+        None if as_asked => limits::WORDS.max(asked.k.unwrap_or(0)),
         None => usize::MAX,
         Some(depth) => depth.max(asked.k.unwrap_or(0)),
     };

@@ -1,15 +1,15 @@
 //! The stages behind the first: each puts candidates in a new order.
 
-use super::decay::decayed;
-use super::mmr;
-use super::pipeline::Stage;
+use super::language::pipeline::Stage;
+use super::language::time::unix_seconds;
+use super::maths::decay::decayed;
+use super::maths::mmr;
+use super::maths::scale::Scale;
 use super::pool::{Candidate, Candidates};
-use super::scale::Scale;
-use super::time::unix_seconds;
 use crate::error::{Error, Result};
 use crate::sql::ffi::Value;
 use crate::sql::index::best::{Best, decoded};
-use crate::sql::index::content::{Located, Present};
+use crate::sql::index::content::{LOOKED_UP, Located, Present};
 use crate::sql::index::declare::Spec;
 use crate::sql::index::overlay::Overlay;
 use crate::sql::index::parts::Parts;
@@ -17,9 +17,6 @@ use crate::sql::lexer::shown;
 use crate::sql::models;
 use crate::vector::{self, Vector, blob};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Rows that are looked up at once.
-const BATCH: usize = 64;
 
 /// What stages work on.
 #[derive(Clone, Copy)]
@@ -186,7 +183,7 @@ impl Stages<'_> {
         candidates: &[Candidate],
         mut look: impl FnMut(&Candidate, &Present) -> Result<()>,
     ) -> Result<()> {
-        for some in candidates.chunks(BATCH) {
+        for some in candidates.chunks(LOOKED_UP) {
             self.parts.shadow.host.interrupts.check()?;
             let ids: Vec<i64> = some.iter().map(|candidate| candidate.hit.row).collect();
             let now = self.parts.content.fetch_by_key(self.located, &ids)?;

@@ -80,7 +80,7 @@ fn next(tokens: &mut Tokens<'_>, is_start: bool, separator: Option<char>) -> Res
     let known = Known::find(word).ok_or_else(|| unknown(word))?;
     let within = |e: Error| e.at(known.name);
     let arguments = given(tokens, known).map_err(within)?;
-    if known.is_first && !is_start {
+    if known.gathers && !is_start {
         let message = "it says where rows come from, so it stands first or nowhere";
         return Err(within(Error::invalid(message)));
     }

@@ -1,7 +1,7 @@
 //! The maths of the stages beside naive restatements of it.
 
 use super::fusion::{self, Fusion, Named};
-use super::places::Ranks;
+use super::ranks::Ranks;
 use super::scale::Scale;
 use super::{decay, mmr};
 use crate::error::{Error, Result};

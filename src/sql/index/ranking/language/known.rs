@@ -1,6 +1,7 @@
-//! The stages that there are: the one list that a ranking is read by and that its errors tell.
+//! The stages that there are: the one list that a ranking is read by, and that error messages show.
 
 use super::arguments::{Arguments, Given, number, unfit};
+use super::limits;
 use super::pipeline::{First, Stage};
 use super::time;
 use crate::error::{Error, Result};
@@ -21,76 +22,75 @@ pub struct Known {
     /// In small letters.
     pub name: &'static str,
     /// Whether it says where candidates come from.
-    pub is_first: bool,
+    pub gathers: bool,
     /// Its arguments, in their order.
     pub arguments: &'static [&'static str],
     /// What it makes of them.
     pub make: fn(&Arguments) -> Result<Part>,
 }
 
-/// All of them.
+/// Every stage.
 pub const KNOWN: [Known; 6] = [
     Known {
         name: "meaning",
-        is_first: true,
+        gathers: true,
         arguments: &["depth"],
         make: |given| {
-            let depth = given.depth(LARGEST_POOL)?;
+            let depth = given.depth(limits::MOST)?;
             Ok(Part::First(First::Meaning { depth }))
         },
     },
     Known {
         name: "words",
-        is_first: true,
+        gathers: true,
         arguments: &["depth"],
         make: |given| {
-            let depth = given.depth(LARGEST_POOL)?;
+            let depth = given.depth(limits::MOST)?;
             Ok(Part::First(First::Words { depth }))
         },
     },
     Known {
         name: "hybrid",
-        is_first: true,
+        gathers: true,
         arguments: &["weight", "depth"],
         make: |given| {
             let weight = given.number("weight", 0.0..=1.0)?;
-            let depth = given.depth(LARGEST_POOL)?;
+            let depth = given.depth(limits::MOST)?;
             Ok(Part::First(First::Hybrid { weight, depth }))
         },
     },
     Known {
         name: "rerank",
-        is_first: false,
+        gathers: false,
         arguments: &["model", "depth"],
         make: |given| {
             let model = given.text(
                 "model",
                 "a reranker's name, as in rerank('bge-reranker-base', 20)",
             )?;
-            let depth = given.depth(1_000)?.unwrap_or(20);
+            let depth = given
+                .depth(limits::MOST_RERANKED)?
+                .unwrap_or(limits::RERANK);
             Ok(Part::Stage(Stage::Rerank { model, depth }))
         },
     },
     Known {
         name: "mmr",
-        is_first: false,
+        gathers: false,
         arguments: &["lambda", "depth"],
         make: |given| {
             let lambda = given.number("lambda", 0.0..=1.0)?.unwrap_or(0.7);
-            let depth = given.depth(2_000)?.unwrap_or(100);
+            let depth = given.depth(limits::MOST_SPREAD)?.unwrap_or(limits::MMR);
             Ok(Part::Stage(Stage::Mmr { lambda, depth }))
         },
     },
     Known {
         name: "decay",
-        is_first: false,
+        gathers: false,
         arguments: &["column", "half_life", "now"],
         make: decay,
     },
 ];
-
-/// Candidates that a list may be asked for.
-const LARGEST_POOL: usize = 100_000;
 
 impl Known {
     /// The one of that name, in any case.
@@ -103,8 +103,8 @@ impl Known {
 
 /// `name(argument, ...)` of each, as an error lists them.
 pub fn listed() -> String {
-    let with = |is_first: bool| {
-        let known = KNOWN.iter().filter(|known| known.is_first == is_first);
+    let with = |is_start: bool| {
+        let known = KNOWN.iter().filter(|known| known.gathers == is_start);
         let shapes = known.map(|known| format!("{}({})", known.name, known.arguments.join(", ")));
         shapes.collect::<Vec<String>>().join(", ")
     };

@@ -2,6 +2,7 @@
 //!
 //! [`super::parse`] makes one from a text. [`fmt::Display`] writes the canonical text, which parses to the same.
 
+use super::limits;
 use std::fmt;
 
 /// How to rank.
@@ -28,7 +29,7 @@ pub enum First {
     },
     /// Both lists, united.
     Hybrid {
-        /// The share of words, 0 to 1. None: that of [`super::fusion::Fusion`].
+        /// The share of words, 0 to 1. None: that of `maths::fusion`.
         weight: Option<f64>,
         /// None: [`Pipeline::depth`].
         depth: Option<usize>,
@@ -45,14 +46,14 @@ pub enum Stage {
         /// A number of candidates.
         depth: usize,
     },
-    /// The first `depth` are spread, see [`super::mmr`].
+    /// The first `depth` are spread, see `maths::mmr`.
     Mmr {
         /// The share of relevance, 0 to 1.
         lambda: f64,
         /// A number of candidates.
         depth: usize,
     },
-    /// All lose relevance with age, see [`super::decay`].
+    /// All lose relevance with age, see `maths::decay`.
     Decay {
         /// A column of times, as the user wrote its name.
         column: String,
@@ -62,11 +63,6 @@ pub enum Stage {
         now: Option<f64>,
     },
 }
-
-/// Candidates of each list that are fused.
-const HYBRID_DEPTH: usize = 100;
-/// Candidates of one list whose age counts: as many as a re-ranking by age may bring up from.
-const DECAY_DEPTH: usize = 1_000;
 
 impl Pipeline {
     /// Rows by distance and nothing else. A depth changes nothing then: the other rows follow by distance too.
@@ -88,7 +84,7 @@ impl Pipeline {
                 Some(depth.unwrap_or_else(|| stages.fold(0, usize::max)))
             }
             First::Words { depth } => depth,
-            First::Hybrid { depth, .. } => Some(depth.unwrap_or(HYBRID_DEPTH)),
+            First::Hybrid { depth, .. } => Some(depth.unwrap_or(limits::HYBRID)),
         }
     }
 }
@@ -98,7 +94,7 @@ impl Stage {
     fn depth(&self) -> usize {
         match self {
             Stage::Rerank { depth, .. } | Stage::Mmr { depth, .. } => *depth,
-            Stage::Decay { .. } => DECAY_DEPTH,
+            Stage::Decay { .. } => limits::DECAY,
         }
     }
 }
