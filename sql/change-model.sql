@@ -30,8 +30,8 @@ SELECT name, status ->> '$.model.name' AS model, status ->> '$.rows' AS rows, st
 FROM (SELECT name, bge_status(name) AS status FROM sqlite_schema
       WHERE name IN ('docs_bge', 'docs_bge_new', 'docs_bge_old'));
 
--- 1. The second index. It is empty, and costs nothing yet. `SELECT sql FROM sqlite_schema WHERE name = 'docs_bge'` gives
--- the statement that the first was made with.
+-- 1. The second index. It has no vectors yet; with words=on, making it takes some seconds for each 100,000 rows.
+-- `SELECT sql FROM sqlite_schema WHERE name = 'docs_bge'` gives the statement that the first was made with.
 CREATE VIRTUAL TABLE IF NOT EXISTS docs_bge_new USING bge(title, body, content='docs', model='bge-base-en-v1.5');
 
 -- 2. Embed. Each line that comes, every ten seconds or so, says how many rows were embedded and how many are
@@ -44,7 +44,7 @@ WITH RECURSIVE steps(embedded, pending) AS (
 )
 SELECT embedded, pending FROM steps;
 
--- 3. Swap, in one transaction. What was written since step 2 is embedded in it, for two seconds at most, in which
+-- 3. Swap, in one transaction. The default ranking goes with the name. What was written since step 2 is embedded in it, for two seconds at most, in which
 -- other writers wait. If that was not enough, or if step 2 had failed, the last INSERT says so and takes everything
 -- back: the first index is then in its place as before.
 --
@@ -53,13 +53,17 @@ SELECT embedded, pending FROM steps;
 -- connection that is at work on either index ends with an error that says so, and can be called again at once.
 PRAGMA legacy_alter_table = ON;
 CREATE TEMP TABLE IF NOT EXISTS swap(
-  pending CONSTRAINT "the new index is not complete, so nothing was swapped: do step 2 again, then step 3" CHECK (pending IS 0)
+  pending CONSTRAINT "the new index is not complete, so nothing was swapped: do step 2 again, then step 3" CHECK (pending IS 0),
+  has_ranking CONSTRAINT "the new index cannot have the default ranking, so nothing was swapped" CHECK (has_ranking)
 );
 BEGIN IMMEDIATE;
 ALTER TABLE docs_bge RENAME TO docs_bge_old;
 ALTER TABLE docs_bge_new RENAME TO docs_bge;
+INSERT INTO docs_bge(docs_bge, rank)
+SELECT 'rank', ranking FROM (SELECT bge_status('docs_bge_old') ->> '$.rank' AS ranking) WHERE ranking IS NOT NULL;
 SELECT bge_sync('docs_bge', 2);
-INSERT OR ROLLBACK INTO temp.swap SELECT bge_status('docs_bge') ->> '$.pending';
+INSERT OR ROLLBACK INTO temp.swap
+SELECT bge_status('docs_bge') ->> '$.pending', bge_status('docs_bge') ->> '$.rank' IS bge_status('docs_bge_old') ->> '$.rank';
 COMMIT;
 PRAGMA legacy_alter_table = OFF;
 

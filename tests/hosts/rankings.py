@@ -65,7 +65,6 @@ class Place:
     bm25: object = None
     rerank: object = None
     rank: float = 0.0
-    behind: bool = False
 
 
 class Library:
@@ -244,8 +243,7 @@ class Ranking:
 
     def answer(self, library, question, keep=lambda rowid, row, distance: True, k=None, logits=None):
         """The rows, the best first. keep: what the filters let pass; logits: rowid -> what the reranker said."""
-        near = [(n, row) for n, row in enumerate(library.nearest(question)) if keep(row.rowid, library.rows[row.rowid], row.distance)]
-        near = [row for _, row in near]
+        near = [row for row in library.nearest(question) if keep(row.rowid, library.rows[row.rowid], row.distance)]
         by_rowid = {row.rowid: row for row in near}
         places, scale, rest = self.candidates(library, question, near, by_rowid, keep, k or 0)
         for name, *arguments in self.stages:
@@ -267,7 +265,7 @@ class Ranking:
         return (places + rest)[:k]
 
     def candidates(self, library, question, near, by_rowid, keep, k):
-        deepest = max([0] + [1000 if s[0] == "decay" else s[-1] for s in self.stages])
+        deepest = max([0] + [500 if s[0] == "decay" else s[-1] for s in self.stages])
         runs = runs_of(question)
         bm25 = library.worded(runs) if self.first != "meaning" else {}
         bm25 = {rowid: score for rowid, score in bm25.items()
@@ -276,13 +274,13 @@ class Ranking:
         if self.first == "words":
             whole = listed if self.depth is None else listed[:max(self.depth, k)]
             return [Place(rowid, -bm25[rowid], by_words=n + 1, bm25=bm25[rowid]) for n, rowid in enumerate(whole)], "words", []
-        default = 100 if self.first == "hybrid" else deepest
+        default = max(100, deepest) if self.first == "hybrid" else deepest
         depth = max(default if self.depth is None else self.depth, k)
         places = [Place(row.rowid, 1 - row.distance, by_meaning=n + 1) for n, row in enumerate(near[:depth])]
         if self.first == "hybrid":
             places = self.fused(library, runs, near, by_rowid, bm25, listed, depth, keep)
         there = {place.rowid for place in places}
-        rest = [Place(row.rowid, 0, by_meaning=n + 1, rank=row.distance, behind=True) for n, row in enumerate(near) if row.rowid not in there]
+        rest = [Place(row.rowid, 0, by_meaning=n + 1, rank=row.distance) for n, row in enumerate(near) if row.rowid not in there]
         return places, "cosine", rest
 
     def fused(self, library, runs, near, by_rowid, bm25, listed, depth, keep):
@@ -332,7 +330,9 @@ def spread(db, places, scale, by_rowid, share, depth):
     cosines = {(int(a), int(b)): c for (a, b), c in cosines.items()}
 
     def gain(place):
-        likeness = max((cosines.get((place.rowid, other.rowid), 0.0) for other in chosen), default=0.0)
+        # Who has no vector is like anything, and anything is unlike who has none.
+        near = [cosines[place.rowid, other.rowid] for other in chosen if (place.rowid, other.rowid) in cosines]
+        likeness = (max(near, default=0.0) if place.rowid in vectors else 1.0) if chosen else 0.0
         return share * comparable(scale, place.relevance) - (1 - share) * likeness
 
     while left:

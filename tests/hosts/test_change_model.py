@@ -163,6 +163,47 @@ def test_step_by_step_each_in_a_process_of_its_own(file):
     is_changed(file)
 
 
+WORDS = RECIPE.replace(f"content='docs', model='{TINY}'", f"content='docs', words=on, model='{TINY}'")
+
+
+def with_words(file, ranking):
+    """The first index has words and a default ranking."""
+    db = patient(file)
+    db.execute("DROP TABLE docs_bge; CREATE VIRTUAL TABLE docs_bge USING bge(title, body, content='docs', words=on)")
+    db.execute("INSERT INTO docs_bge(docs_bge, rank) VALUES ('rank', ?)", (ranking,))
+    value(db, "SELECT bge_sync('docs_bge')")
+    db.close()
+
+
+def test_the_default_ranking_and_the_words_go_with_the_name(tmp_path, file):
+    assert WORDS != RECIPE
+    with_words(file, "hybrid(0.3), mmr(0.5)")
+    recipe = tmp_path / "change-model.sql"
+    recipe.write_text(WORDS, encoding="utf-8")
+    done = shell(file, f".read '{recipe}'")
+    assert (done.returncode, done.stderr) == (0, "")
+    db = patient(file)
+    assert value(db, "SELECT bge_status('docs_bge') ->> '$.rank'").startswith("hybrid(weight = 0.3), mmr(0.5")
+    assert value(db, "SELECT bge_status('docs_bge') ->> '$.model.name'") == TINY
+    place = "SELECT by_words FROM docs_bge WHERE docs_bge MATCH 'number 77' AND rowid = 77"
+    assert value(db, place) is not None, "the default ranking looks for words"
+    db.execute("INSERT INTO docs_bge(docs_bge) VALUES ('integrity-check')")
+    db.close()
+
+
+@pytest.mark.parametrize("bail", [["-bail"], []], ids=["bail", "no bail"])
+def test_a_default_that_the_new_index_cannot_have_swaps_nothing(tmp_path, file, bail):
+    with_words(file, "hybrid")
+    recipe = tmp_path / "change-model.sql"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    done = shell(file, f".read '{recipe}'", options=bail)
+    assert "this index has no words" in done.stderr and done.returncode != 0
+    assert bail or "the new index cannot have the default ranking, so nothing was swapped" in done.stderr
+    db = patient(file)
+    assert value(db, "SELECT bge_status('docs_bge') ->> '$.model.name'") == SMALL and "docs_bge_old" not in names(db)
+    db.close()
+
+
 # --- what stays as it was where something is missing -----------------------------------------------
 
 

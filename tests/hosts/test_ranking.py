@@ -9,6 +9,7 @@ import time
 
 import apsw
 import pytest
+from oracle import sentence
 from rankings import DAY, NOW, RERANKER, Library
 from support import FIXTURES, READONLY, TINY, connect, failure, fresh_text, load, value
 
@@ -78,7 +79,7 @@ def test_what_is_no_ranking_is_told_with_what_is_known(library, ranking, told):
     message = refused(library.db, ranking)
     assert told in message and message.startswith("t: ") and message.endswith(KNOWN)
     # It is no default either, and leaves none.
-    assert told in str(failure(library.db, "INSERT INTO t(t, rank) VALUES ('rank', ?)", ranking)) if ranking.strip() else True
+    assert told in str(failure(library.db, "INSERT INTO t(t, rank) VALUES ('rank', ?)", ranking))
     assert value(library.db, "SELECT count(*) FROM t_config WHERE k = 'rank' AND v IS NOT NULL") == 0
 
 
@@ -131,6 +132,13 @@ def test_a_vector_has_no_words(library):
     assert "rerank needs the text of a question" in refused(db, f"hybrid rerank('{RERANKER}')", vector)
     assert asked(db, "hybrid", vector, columns="rowid, distance, by_meaning, by_words, bm25") == [
         (*row, None, None) for row in asked(db, "meaning", vector, columns="rowid, distance, by_meaning")]
+
+
+def test_a_list_of_rankings_is_refused(library):
+    message = str(failure(library.db, "SELECT rowid FROM t WHERE t MATCH 'a' AND rank IN ('words', 'hybrid')"))
+    assert "a query has one ranking" in message and "rank MATCH" in message
+    one = list(library.db.execute("SELECT rowid FROM t WHERE t MATCH ? AND rank IN ('words') ORDER BY rank", (QUESTION,)))
+    assert one == asked(library.db, "words")
 
 
 def test_a_ranking_without_a_question_or_given_twice(library):
@@ -269,11 +277,11 @@ def test_a_default_is_kept_and_taken_away(tmp_path, connect):
         assert unsaid(db) == asked(db, "words")
         raise ZeroDivisionError
     assert unsaid(db) == wanted
-    for nothing in (None, "", " "):
-        db.execute("INSERT INTO t(t, rank) VALUES ('rank', 'words')")
-        db.execute("INSERT INTO t(t, rank) VALUES ('rank', ?)", (nothing,))
-        assert unsaid(db) == plain == unsaid(other)
-    assert library.rows
+    db.execute("INSERT INTO t(t, rank) VALUES ('rank', 'words')")
+    assert value(db, "SELECT bge_status('t') ->> '$.rank'") == "words"
+    db.execute("INSERT INTO t(t, rank) VALUES ('rank', NULL)")
+    assert unsaid(db) == plain == unsaid(other) and value(db, "SELECT bge_status('t') ->> '$.rank'") is None
+    assert library.rows.keys() == {rowid for rowid, in plain}
 
 
 def test_a_default_that_no_longer_holds_says_how_to_take_it_away(library):
@@ -294,6 +302,91 @@ def test_rank_is_written_with_its_command_alone(library):
         assert column in str(failure(db, f"INSERT INTO t({column}) VALUES (1)"))
 
 
+def test_a_default_is_of_texts_where_it_reads_them(library):
+    """A vector has no words: of the default, stages that need some are left out, so that `MATCH (SELECT embedding ...)` goes on."""
+    db = library.db
+    vector = value(db, "SELECT bge_embed_query(?, ?)", QUESTION, TINY)
+
+    def unsaid():
+        return list(db.execute("SELECT rowid, rerank FROM t WHERE t MATCH ? ORDER BY rank", (vector,)))
+
+    plain, spread = asked(db, "meaning", vector, columns="rowid, rerank"), asked(db, "mmr(0.3)", vector, columns="rowid, rerank")
+    assert plain != spread
+    for default, wanted in [("words", plain), (f"words, rerank('{RERANKER}')", plain), (f"hybrid, rerank('{RERANKER}'), mmr(0.3)", spread),
+                            (f"rerank('{RERANKER}', 10), mmr(0.3)", spread)]:
+        db.execute("INSERT INTO t(t, rank) VALUES ('rank', ?)", (default,))
+        assert unsaid() == wanted, default
+        if "rerank" in default or default == "words":
+            assert "MATCH was given a vector" in refused(db, default, vector), "what the query says itself is not bent"
+
+
+def test_what_goes_wrong_with_a_default_says_that_it_is_one(library):
+    db = library.db
+    for default, told in [("rerank('nope')", "no model 'nope' found"), ("decay(lang, 30)", "decay: lang of row")]:
+        db.execute("INSERT INTO t(t, rank) VALUES ('rank', ?)", (default,))
+        message = str(failure(db, "SELECT rowid FROM t WHERE t MATCH ?", QUESTION))
+        assert told in message and "the default ranking of this index" in message and "rank MATCH 'meaning'" in message
+        assert "the default ranking" not in refused(db, default)
+    db.execute("UPDATE t_config SET v = 'garbage' WHERE k = 'rank'")
+    assert "no stage 'garbage'" in str(failure(db, "INSERT INTO t(t) VALUES ('integrity-check')"))
+
+
+def test_a_reranker_needs_texts(db):
+    db.execute(f"CREATE VIRTUAL TABLE t USING bge(body, content='', model='{TINY}')")
+    db.execute("INSERT INTO t(rowid, body) VALUES (1, 'reset your device')")
+    for sql in ("SELECT rowid FROM t WHERE t MATCH 'a' AND rank MATCH ?", "INSERT INTO t(t, rank) VALUES ('rank', ?)"):
+        assert "this index keeps none (content='')" in str(failure(db, sql, f"rerank('{RERANKER}')"))
+
+
+# --- rows without a vector -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def late(db):
+    """30 rows that are embedded, and five that only words find: all the same, and with the question's words."""
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body)")
+    db.executemany("INSERT INTO docs VALUES (?, ?)", [(n, f"reset the device with button {n} " + "and wait " * (n % 5)) for n in range(1, 31)])
+    db.execute(f"CREATE VIRTUAL TABLE t USING bge(body, content='docs', words=on, catchup=0, model='{TINY}')")
+    value(db, "SELECT bge_sync('t')")
+    db.execute("INSERT INTO docs SELECT id + 100, 'reset your cake' FROM docs WHERE id <= 5")
+    return db
+
+
+@pytest.mark.parametrize("order", ["distance", "score DESC"])
+@pytest.mark.parametrize("more", ["", " AND k = 33", " AND rowid > 20"])
+def test_rows_without_a_distance_come_where_sqlite_has_null(late, order, more):
+    sql = f"SELECT rowid, distance FROM t WHERE t MATCH 'reset cake' AND rank MATCH 'hybrid'{more} ORDER BY "
+    wanted = list(late.execute(f"{sql} +{order}, rowid"))
+    assert any(distance is None for _, distance in wanted)
+    assert list(late.execute(sql + order)) == wanted
+    assert list(late.execute(f"{sql}{order} LIMIT 7")) == wanted[:7]
+
+
+def test_mmr_does_not_bring_up_what_nobody_has_looked_at(late):
+    plain, spread = (asked(late, ranking, "reset the device") for ranking in ("hybrid", "hybrid mmr(0.7)"))
+    assert {rowid for rowid, in plain[:9]} & {101, 102, 103, 104, 105} == set()
+    assert {rowid for rowid, in spread[:9]} & {101, 102, 103, 104, 105} == set()
+    assert sorted(plain) == sorted(spread) and len(plain) == 35
+
+
+@pytest.mark.parametrize("content", ["docs", "seen"])
+def test_places_count_every_row_once_whatever_the_content_is(db, content):
+    """Of a view many rows are looked up at once."""
+    chance = random.Random(3)
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body); CREATE VIEW seen AS SELECT * FROM docs")
+    db.executemany("INSERT INTO docs VALUES (?, ?)", [(n, sentence(chance, 2, 9)) for n in range(1, 201)])
+    db.execute("CREATE VIRTUAL TABLE f USING fts5(body, content='docs', content_rowid='id'); INSERT INTO f(f) VALUES ('rebuild')")
+    rowid = ", content_rowid='id'" if content == "seen" else ""
+    db.execute(f"CREATE VIRTUAL TABLE t USING bge(body, content='{content}'{rowid}, words='f', model='{TINY}')")
+    value(db, "SELECT bge_sync('t')")
+    question = value(db, "SELECT body FROM docs WHERE id = 7")
+    places = {rowid: n + 1 for n, (rowid,) in enumerate(asked(db, "meaning", question))}
+    for order in ("rank", "distance"):
+        got = list(db.execute(f"SELECT rowid, by_meaning FROM t WHERE t MATCH ? AND rank MATCH 'hybrid(depth = 5)' ORDER BY {order}", (question,)))
+        assert len(got) == 200 and sum(place is not None for _, place in got) >= 190
+        assert all(place in (places[rowid], None) for rowid, place in got)
+
+
 # --- names ---------------------------------------------------------------------------------------
 
 
@@ -302,6 +395,8 @@ def test_a_column_of_the_users_wins(db):
     db.execute("INSERT INTO t(rowid, body, rank, start) VALUES (1, 'a device', 'first', 7), (2, 'a page', 'second', 8)")
     assert list(db.execute("SELECT rank, start FROM t WHERE t MATCH 'device' AND rank = 'first' ORDER BY distance")) == [("first", 7)]
     assert "MATCH" in str(failure(db, "SELECT rank FROM t WHERE t MATCH 'device' AND rank MATCH 'mmr'"))
+    for values in ("'rank', 'mmr'", "'rank', NULL"):
+        assert "has a column 'rank' of its own" in str(failure(db, f"INSERT INTO t(t, rank) VALUES ({values})"))
     assert value(db, "SELECT by_meaning FROM t WHERE t MATCH 'device' AND rowid = 1") == 1
     for column in ("rank", "BM25", "rerank", "by_words", "stop"):
         message = str(failure(db, f"CREATE VIRTUAL TABLE u USING bge(body, {column} UNINDEXED, model='{TINY}', words=on)"))
@@ -364,7 +459,7 @@ def test_an_interrupt_stops_a_long_stage_at_once(many, stage):
     """So many of one stage that nothing else takes time."""
     db = many.db
     ranking = {"rerank": f"meaning {f'rerank({RERANKER}, 1000) ' * 30}", "mmr": f"meaning {'mmr(0.5, 2000) ' * 60}",
-               "decay": f"meaning {'decay(made, 30) ' * 100}"}[stage]
+               "decay": f"meaning(2000) {'decay(made, 30) ' * 100}"}[stage]
     asked(db, "meaning")
     stopper = threading.Timer(0.1, db.interrupt)
     stopper.start()

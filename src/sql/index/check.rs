@@ -4,6 +4,7 @@ use super::affinity::apply;
 use super::content::{Located, Noting, Origin, Present};
 use super::damage::corrupt;
 use super::parts::Parts;
+use super::ranking::run;
 use super::shadow::{Scanned, Settings};
 use super::text::Joined;
 use super::vectors::chunk::{CHUNK, Chunk, FIRST_CODES};
@@ -50,6 +51,7 @@ impl Faults {
 pub fn integrity_check(parts: Parts<'_>) -> Result<()> {
     let settings = parts.shadow.settings()?;
     parts.shadow.passage_size()?;
+    run::default_of(parts.shadow.spec(), &settings).map_err(|e| corrupt(e.message()))?;
     let mut faults = Faults::default();
     check_rows(parts, &mut faults)?;
     check_passages(parts, &settings, &mut faults)?;

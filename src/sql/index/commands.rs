@@ -18,13 +18,13 @@ use crate::sql::ffi::Value;
 
 const KNOWN: &str = "rebuild, sync, optimize, integrity-check, rank";
 
-/// Runs a command; `rank` is what was given in that column.
+/// Runs a command; `rank` is what was given in that hidden column, where the index has it.
 ///
 /// # Errors
 /// An unknown command; whatever goes wrong in it; what `integrity-check` finds.
-pub fn run(parts: Parts<'_>, command: &Value, rank: &Value) -> Result<()> {
+pub fn run(parts: Parts<'_>, command: &Value, rank: Option<&Value>) -> Result<()> {
     let name = command.as_str();
-    if name != Some(run::SETTING) && !rank.is_null() {
+    if name != Some(run::SETTING) && rank.is_some_and(|rank| !rank.is_null()) {
         return Err(Error::invalid(
             "a ranking is given with the command 'rank' alone: VALUES ('rank', 'hybrid')",
         ));

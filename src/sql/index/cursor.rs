@@ -192,7 +192,7 @@ fn start_search(
         order,
         exact,
     )?;
-    let Some(pipeline) = inputs.ranking else {
+    let Some(chosen) = inputs.ranking else {
         return Ok(Answer::by_meaning(search));
     };
     let asked = Asked {
@@ -200,7 +200,7 @@ fn start_search(
         k: inputs.k,
         by_distance,
     };
-    run::answer(parts, located, search, &pipeline, &asked)
+    run::answer(parts, located, search, &chosen, &asked)
 }
 
 /// The rowid that a value is equal to.

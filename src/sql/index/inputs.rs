@@ -4,8 +4,7 @@ use super::affinity::{Affinity, apply};
 use super::filter::Filters;
 use super::parts::Parts;
 use super::plan::{Filter, Input, Operator, Recipe, Refusal, Subject, Test};
-use super::ranking::language::pipeline::Pipeline;
-use super::ranking::run;
+use super::ranking::run::{self, Chosen};
 use crate::error::{Error, Kind, Result};
 use crate::sql::ffi::{Value, ValueRef};
 
@@ -16,7 +15,7 @@ pub struct Inputs {
     /// How many rows are wanted.
     pub k: Option<usize>,
     /// How they are ranked; none: by distance.
-    pub ranking: Option<Pipeline>,
+    pub ranking: Option<Chosen>,
     /// What is applied before ranking.
     pub filters: Filters,
     /// The bounds of the rowid, where nothing is searched for.
@@ -72,23 +71,27 @@ pub fn read(parts: Parts<'_>, recipe: &Recipe, values: &[ValueRef<'_>]) -> Resul
 }
 
 /// How a search is ranked.
-fn ranking(parts: Parts<'_>, recipe: &Recipe, values: &[ValueRef<'_>]) -> Result<Option<Pipeline>> {
+fn ranking(parts: Parts<'_>, recipe: &Recipe, values: &[ValueRef<'_>]) -> Result<Option<Chosen>> {
     if !recipe.inputs.contains(&Input::Query) {
         return Ok(None);
     }
-    let mut said = Value::Null;
-    let inputs = recipe.inputs.iter().zip(values);
-    for (n, (_, value)) in inputs
-        .filter(|(input, _)| **input == Input::Ranking)
-        .enumerate()
-    {
-        let given = value.to_value()?;
-        if n > 0 && given != said {
-            return Err(Error::invalid("rank is given twice, expected one ranking"));
+    let (mut said, mut is_text) = (Value::Null, true);
+    let mut rankings = 0;
+    for (input, value) in recipe.inputs.iter().zip(values) {
+        match input {
+            Input::Query => is_text = !matches!(value.to_value()?, Value::Blob(_)),
+            Input::Ranking => {
+                let given = value.to_value()?;
+                if rankings > 0 && given != said {
+                    return Err(Error::invalid("rank is given twice, expected one ranking"));
+                }
+                (said, rankings) = (given, rankings + 1);
+            }
+            _ => {}
         }
-        said = given;
     }
-    run::chosen(parts.shadow.spec(), &said, &parts.shadow.settings()?)
+    let settings = parts.shadow.settings()?;
+    run::chosen(parts.shadow.spec(), &said, &settings, is_text)
 }
 
 impl Inputs {
@@ -138,6 +141,9 @@ pub fn refused(refusal: Refusal, index: &str) -> Error {
         Refusal::RankAlone => format!(
             "rank says how to rank, but nothing is searched for: WHERE {index} MATCH '...' AND rank MATCH '...'"
         ),
+        Refusal::BadRank => {
+            "a query has one ranking: rank MATCH '...', not several with rank IN".to_owned()
+        }
         Refusal::MatchColumn => {
             format!("MATCH searches the whole index, not a column: WHERE {index} MATCH '...'")
         }

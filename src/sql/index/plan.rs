@@ -13,7 +13,7 @@
 //! test     = "=" | "<>" | "<" | "<=" | ">" | ">=" | "-is" | "-is-not" | "-like" | "-glob" | "-regexp"
 //!          | "-in"                                     all values of an IN at once
 //! null     = "col" number "-null" | "col" number "-not-null"
-//! refusal  = "bad-k" | "k-alone" | "k-uncut" | "rank-alone" | "match-column" | "third-argument"
+//! refusal  = "bad-k" | "k-alone" | "k-uncut" | "rank-alone" | "bad-rank" | "match-column" | "third-argument"
 //! ```
 //!
 //! `match`, `k`, `rank`, `uncut` and each filter have one value, in their order; the other words have none.
@@ -221,9 +221,7 @@ impl Sorted {
                 // Reading `k` is no limit: where none is given, `k` is NULL.
                 (Op::IsNull | Op::NotNull, Some(ColumnRole::Hidden(Hidden::K))) => continue,
                 (_, Some(ColumnRole::Hidden(Hidden::K))) => &mut sorted.ks,
-                (_, Some(ColumnRole::Hidden(Hidden::Rank))) if is_query && !term.can_take_all => {
-                    &mut sorted.rankings
-                }
+                (_, Some(ColumnRole::Hidden(Hidden::Rank))) if is_query => &mut sorted.rankings,
                 (Op::Match, _) if term.usable => {
                     sorted.match_elsewhere = true;
                     &mut sorted.others
@@ -255,6 +253,8 @@ impl Sorted {
             Some(Refusal::KAlone)
         } else if !self.rankings.is_empty() && self.queries.is_empty() {
             Some(Refusal::RankAlone)
+        } else if self.rankings.iter().any(|&n| terms[n].can_take_all) {
+            Some(Refusal::BadRank)
         } else if self.third_argument && !self.queries.is_empty() {
             Some(Refusal::ThirdArgument)
         } else if self.match_elsewhere {

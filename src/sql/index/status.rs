@@ -69,6 +69,10 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
     put("content", content_status(parts));
     put("triggers", trigger_status(parts));
     put("words", Ok(json!(parts.words.name())));
+    put(
+        "rank",
+        parts.shadow.settings().map(|settings| json!(settings.rank)),
+    );
     let unfit = if_there(unfit_keys(parts))?;
     let unfit_rows = unfit.as_ref().map_or(0, |keys| keys.rows);
     put(

@@ -98,8 +98,8 @@ impl StoredTable for Connected {
                     let last = host.db.last_insert_rowid();
                     ordinary::verify(parts.shadow)?;
                     let rank = self.index.spec.number_of(Hidden::Rank);
-                    let rank = rank.map_or(Ok(Value::Null), |rank| columns.get(rank).to_value())?;
-                    commands::run(parts, &command.to_value()?, &rank)?;
+                    let rank = rank.map(|rank| columns.get(rank).to_value()).transpose()?;
+                    commands::run(parts, &command.to_value()?, rank.as_ref())?;
                     return Ok(last);
                 }
             }

@@ -41,6 +41,8 @@ pub enum Refusal {
     KUncut,
     /// A ranking, and nothing to search for.
     RankAlone,
+    /// Several rankings, by IN.
+    BadRank,
     /// MATCH on another column than the one called like the index.
     MatchColumn,
     /// `distance =`, which is what the third argument of a call arrives as.
@@ -165,11 +167,12 @@ pub enum Order {
     Rowid,
 }
 
-const REFUSALS: [(Refusal, &str); 6] = [
+const REFUSALS: [(Refusal, &str); 7] = [
     (Refusal::BadK, "bad-k"),
     (Refusal::KAlone, "k-alone"),
     (Refusal::KUncut, "k-uncut"),
     (Refusal::RankAlone, "rank-alone"),
+    (Refusal::BadRank, "bad-rank"),
     (Refusal::MatchColumn, "match-column"),
     (Refusal::ThirdArgument, "third-argument"),
 ];

@@ -24,13 +24,20 @@ pub struct Answer {
     /// What follows behind the pool.
     behind: Behind,
     /// The next of those, where it was looked for already.
-    next: Option<Hit>,
+    next: Option<Later>,
     /// How many rows the list behind the pool has given.
     place: usize,
     /// The ranks of the pool, and of what came behind it; none without a ranking.
     ranks: Option<Ranks>,
     /// The order that is asked for, where it is another than the ranking's.
     by_distance: Option<OrderBy>,
+}
+
+/// A row that an answer gives.
+struct Later {
+    hit: Hit,
+    /// Rows of the pool that stand before it in the list behind the pool, since the row before it there.
+    passed: usize,
 }
 
 impl Answer {
@@ -108,40 +115,41 @@ impl Answer {
         loop {
             let mut hits = Vec::new();
             while hits.len() < batch.min(most)
-                && let Some(hit) = self.next(parts)?
+                && let Some(later) = self.next(parts)?
             {
-                hits.push(hit);
+                hits.push(later);
             }
             if hits.is_empty() {
                 return Ok(Vec::new());
             }
             let filters = self.search.filters();
-            let mut there = confirm(parts, located, filters, hits, |hit| hit.row)?;
-            for (hit, _) in &mut there {
-                self.say_place(hit);
-            }
+            let there = confirm(parts, located, filters, hits, |later| later.hit.row)?;
             if !there.is_empty() {
-                return Ok(there);
+                let there = there.into_iter();
+                return Ok(there
+                    .map(|(later, present)| (self.placed(later), present))
+                    .collect());
             }
         }
     }
 
-    /// Says the place of a row behind the pool: only those that are there have one.
-    fn say_place(&mut self, hit: &mut Hit) {
+    /// A row that is there, with its place: behind the pool only such rows have one.
+    fn placed(&mut self, Later { mut hit, passed }: Later) -> Hit {
         if self.pooled.contains(&hit.row) {
-            return;
+            return hit;
         }
-        self.place += 1;
+        self.place += passed + 1;
         match self.behind {
             Behind::Words(_) => hit.by_words = Some(self.place),
             Behind::Meaning | Behind::Nothing => hit.by_meaning = Some(self.place),
         }
+        hit
     }
 
-    fn next(&mut self, parts: Parts<'_>) -> Result<Option<Hit>> {
+    fn next(&mut self, parts: Parts<'_>) -> Result<Option<Later>> {
         let Some(order) = self.by_distance else {
-            return match self.pool.pop_front() {
-                Some(hit) => Ok(Some(hit)),
+            return match self.next_of_pool() {
+                Some(later) => Ok(Some(later)),
                 None => self.behind(parts),
             };
         };
@@ -149,44 +157,47 @@ impl Answer {
             self.next = self.behind(parts)?;
         }
         let takes_pool = match (self.pool.front(), &self.next) {
-            (Some(pooled), Some(next)) => key(order, pooled) <= key(order, next),
+            (Some(pooled), Some(next)) => key(order, pooled) <= key(order, &next.hit),
             (pooled, _) => pooled.is_some(),
         };
-        Ok(if takes_pool {
-            self.pool.pop_front()
-        } else {
-            self.next.take()
+        Ok(match takes_pool {
+            true => self.next_of_pool(),
+            false => self.next.take(),
         })
     }
 
+    fn next_of_pool(&mut self) -> Option<Later> {
+        let hit = self.pool.pop_front()?;
+        Some(Later { hit, passed: 0 })
+    }
+
     /// The next row that is not of the pool.
-    fn behind(&mut self, parts: Parts<'_>) -> Result<Option<Hit>> {
-        let hit = match &mut self.behind {
+    fn behind(&mut self, parts: Parts<'_>) -> Result<Option<Later>> {
+        let mut later = match &mut self.behind {
             Behind::Nothing => None,
             Behind::Meaning => self.next_by_meaning(parts)?,
             Behind::Words(_) => self.next_by_words(parts)?,
         };
-        Ok(hit.map(|hit| match &mut self.ranks {
-            Some(ranks) => Hit {
-                rank: ranks.next(hit.rank),
-                ..hit
-            },
-            None => hit,
-        }))
+        if let (Some(Later { hit, .. }), Some(ranks)) = (&mut later, &mut self.ranks) {
+            hit.rank = ranks.next(hit.rank);
+        }
+        Ok(later)
     }
 
-    fn next_by_meaning(&mut self, parts: Parts<'_>) -> Result<Option<Hit>> {
+    fn next_by_meaning(&mut self, parts: Parts<'_>) -> Result<Option<Later>> {
+        let mut passed = 0;
         while let Some(found) = self.search.next(parts)? {
             if !self.pooled.contains(&found.row) {
-                return Ok(Some(Hit::by_meaning(found)));
+                let hit = Hit::by_meaning(found);
+                return Ok(Some(Later { hit, passed }));
             }
             // Only words had found the row before.
-            self.place += 1;
+            passed += 1;
         }
         Ok(None)
     }
 
-    fn next_by_words(&mut self, parts: Parts<'_>) -> Result<Option<Hit>> {
+    fn next_by_words(&mut self, parts: Parts<'_>) -> Result<Option<Later>> {
         let Behind::Words(hits) = &mut self.behind else {
             return Ok(None);
         };
@@ -194,20 +205,20 @@ impl Answer {
             parts.shadow.host.interrupts.check()?;
             let found = self.search.found_of(parts, hit.row)?;
             if has_distance(self.search.filters(), found.as_ref()) {
-                return Ok(Some(Hit::by_words(hit, found)));
+                let hit = Hit::by_words(hit, found);
+                return Ok(Some(Later { hit, passed: 0 }));
             }
         }
         Ok(None)
     }
 }
 
-/// What the rows are sorted by.
+/// What the rows are sorted by. NULL is SQLite's least value, also where a row has no distance yet.
 fn key(order: OrderBy, hit: &Hit) -> f64 {
-    let Some(found) = &hit.found else {
-        return f64::INFINITY;
-    };
-    match order {
-        OrderBy::Distance => found.distance(),
-        OrderBy::Score => -found.score,
+    match (order, &hit.found) {
+        (OrderBy::Distance, Some(found)) => found.distance(),
+        (OrderBy::Distance, None) => f64::NEG_INFINITY,
+        (OrderBy::Score, Some(found)) => -found.score,
+        (OrderBy::Score, None) => f64::INFINITY,
     }
 }

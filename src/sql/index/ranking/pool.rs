@@ -211,13 +211,19 @@ impl Gathering<'_> {
     fn by_words(&mut self, hits: &[WordHit], depth: usize) -> Result<(Vec<Worded>, usize)> {
         let (mut worded, mut looked_at): (Vec<Worded>, usize) = (Vec::new(), 0);
         while worded.len() < depth && looked_at < hits.len() {
-            let most = LOOKED_UP.min(depth - worded.len());
-            let some: Vec<WordHit> = hits[looked_at..].iter().copied().take(most).collect();
-            looked_at += some.len();
+            let some: Vec<WordHit> = hits[looked_at..].iter().copied().take(LOOKED_UP).collect();
             self.parts.shadow.host.interrupts.check()?;
             let filters = self.search.filters();
             let there = confirm(self.parts, self.located, filters, some, |hit| hit.row)?;
-            for (hit, _) in there {
+            let mut there = there.into_iter().map(|(hit, _)| hit).peekable();
+            for hit in hits[looked_at..].iter().take(LOOKED_UP) {
+                if worded.len() == depth {
+                    break;
+                }
+                looked_at += 1;
+                let Some(hit) = there.next_if(|there| there.row == hit.row) else {
+                    continue;
+                };
                 let found = self.search.found_of(self.parts, hit.row)?;
                 if has_distance(self.search.filters(), found.as_ref()) {
                     worded.push(Worded { hit, found });

@@ -8,7 +8,7 @@ use super::stages::{Stages, decaying};
 use crate::error::{Error, Result};
 use crate::sql::ffi::Value;
 use crate::sql::index::content::Located;
-use crate::sql::index::declare::Spec;
+use crate::sql::index::declare::{ContentMode, Spec};
 use crate::sql::index::parts::Parts;
 use crate::sql::index::search::{OrderBy, Search};
 use crate::sql::index::shadow::Settings;
@@ -17,37 +17,77 @@ use crate::sql::lexer::shown;
 /// The key of the default ranking among the settings.
 pub const SETTING: &str = "rank";
 
+/// The ranking of a query.
+pub struct Chosen {
+    pipeline: Pipeline,
+    /// The index's own: what goes wrong with it is no fault of the query.
+    is_default: bool,
+}
+
 /// The ranking of a query: what `rank MATCH` says, else the index's default, else none, which is by meaning.
+/// `is_text`: what is searched for is no vector. Of the default, stages that need a text are left out then.
 ///
 /// # Errors
 /// A ranking that cannot be read, or that this index cannot have.
-pub fn chosen(spec: &Spec, given: &Value, settings: &Settings) -> Result<Option<Pipeline>> {
-    let pipeline = match (given, &settings.rank) {
-        (Value::Null, None) => return Ok(None),
-        (Value::Null, Some(text)) => read(spec, text).map_err(|e| {
-            e.at("the default ranking of this index, which INSERT INTO the_index(the_index, rank) VALUES \
-                  ('rank', NULL) takes away")
-        })?,
-        (given, _) => read(spec, text_of(given)?)?,
+pub fn chosen(
+    spec: &Spec,
+    given: &Value,
+    settings: &Settings,
+    is_text: bool,
+) -> Result<Option<Chosen>> {
+    let is_default = given.is_null();
+    let pipeline = match is_default {
+        false => read(spec, text_of(given)?)?,
+        true => match default_of(spec, settings)? {
+            Some(pipeline) if is_text => pipeline,
+            Some(pipeline) => pipeline.without_text(),
+            None => return Ok(None),
+        },
     };
-    Ok(Some(pipeline).filter(|pipeline| !pipeline.is_plain_meaning()))
+    let chosen = Chosen {
+        pipeline,
+        is_default,
+    };
+    Ok(Some(chosen).filter(|chosen| !chosen.pipeline.is_plain_meaning()))
+}
+
+/// The default ranking of an index, if it has one.
+///
+/// # Errors
+/// It cannot be read, or this index cannot have it.
+pub fn default_of(spec: &Spec, settings: &Settings) -> Result<Option<Pipeline>> {
+    let read = |text: &String| read(spec, text).map_err(of_default);
+    settings.rank.as_ref().map(read).transpose()
 }
 
 /// What the command `rank` writes as the default; NULL takes it away.
 ///
 /// # Errors
-/// As [`chosen`].
-pub fn set_default(parts: Parts<'_>, given: &Value) -> Result<()> {
+/// As [`chosen`]; this index has a column of the user's by that name.
+pub fn set_default(parts: Parts<'_>, given: Option<&Value>) -> Result<()> {
     parts.shadow.check_format()?;
-    let text = match given {
-        Value::Null => None,
-        given => Some(text_of(given)?).filter(|text| !text.trim().is_empty()),
+    let spec = parts.shadow.spec();
+    let given = given.ok_or_else(|| {
+        Error::invalid(
+            "this index has a column 'rank' of its own, so that no ranking can be given in it; make the index \
+             over a view that calls the column something else",
+        )
+    })?;
+    let value = match given {
+        Value::Null => Value::Null,
+        given => Value::from(read(spec, text_of(given)?)?.to_string()),
     };
-    let pipeline = text
-        .map(|text| read(parts.shadow.spec(), text))
-        .transpose()?;
-    let value = pipeline.map_or(Value::Null, |pipeline| Value::from(pipeline.to_string()));
     parts.shadow.set(SETTING, value)
+}
+
+fn of_default(e: Error) -> Error {
+    match e.is_passing() {
+        true => e,
+        false => e.at(
+            "the default ranking of this index (rank MATCH 'meaning' goes without it; INSERT INTO \
+             the_index(the_index, rank) VALUES ('rank', NULL) takes it away)",
+        ),
+    }
 }
 
 fn text_of(given: &Value) -> Result<&str> {
@@ -67,6 +107,12 @@ fn read(spec: &Spec, text: &str) -> Result<Pipeline> {
         return Err(at(Error::invalid(
             "this index has no words; make it with words = on, or with words = 'an FTS5 table' over the same \
              rows",
+        )));
+    }
+    let reads_texts = |stage: &Stage| matches!(stage, Stage::Rerank { .. });
+    if spec.content == ContentMode::Contentless && pipeline.stages.iter().any(reads_texts) {
+        return Err(at(Error::invalid(
+            "rerank reads the texts of rows, and this index keeps none (content='')",
         )));
     }
     for stage in &pipeline.stages {
@@ -92,6 +138,20 @@ pub struct Asked<'a> {
 /// # Errors
 /// Those of its stages; what SQLite says; damage; an interruption.
 pub fn answer(
+    parts: Parts<'_>,
+    located: &Located,
+    search: Search,
+    chosen: &Chosen,
+    asked: &Asked<'_>,
+) -> Result<Answer> {
+    let answer = by_pipeline(parts, located, search, &chosen.pipeline, asked);
+    match chosen.is_default {
+        true => answer.map_err(of_default),
+        false => answer,
+    }
+}
+
+fn by_pipeline(
     parts: Parts<'_>,
     located: &Located,
     mut search: Search,

@@ -229,12 +229,14 @@ pub fn decaying(spec: &Spec, column: &str) -> Result<usize> {
     })
 }
 
-/// The cosine of two vectors; 0 where one is missing.
-fn likeness(a: &[u8], b: &[u8]) -> Result<f64> {
-    if a.is_empty() || b.is_empty() {
-        return Ok(0.0);
+/// The cosine of a candidate and one that was chosen, for [`mmr::spread`]. A candidate without a vector counts as like
+/// whatever was chosen: nobody knows that it is another thing, and all of its kind would come first otherwise.
+fn likeness(candidate: &[u8], chosen: &[u8]) -> Result<Option<f64>> {
+    match (candidate, chosen) {
+        ([], _) => Ok(Some(1.0)),
+        (_, []) => Ok(None),
+        (a, b) => vector::cosine(Vector::parse(a)?, Vector::parse(b)?).map(Some),
     }
-    vector::cosine(Vector::parse(a)?, Vector::parse(b)?)
 }
 
 fn present_moment() -> f64 {

@@ -18,6 +18,8 @@ fn a_ranking_is_an_input_of_a_search() {
     let later = [matched(), unusable(RANK, Op::Match)];
     assert_eq!(plan(&layout(), &later, &[]), Plan::Impossible);
     assert_eq!(chosen(&[term(RANK, Op::Match)]).text, "rank-alone");
+    // Several are refused, as several k are.
+    assert_eq!(chosen(&[matched(), any_of(RANK)]).text, "bad-rank");
     // Compared otherwise, it is a column like others.
     assert_eq!(
         chosen(&[matched(), term(RANK, is(Operator::Lt))]).text,

@@ -75,17 +75,25 @@ impl Pipeline {
         matches!(self.first, First::Words { .. } | First::Hybrid { .. })
     }
 
-    /// Candidates to take of each list; the `k` of a query raises it. None: of `words` alone, which rows of no
-    /// other list follow, all of them. Of `meaning` as many as its stages look at, which is 0 where it has none.
+    /// Candidates to take of each list; the `k` of a query raises it. Where none is given, as many as the stages look
+    /// at, of a fusion [`limits::HYBRID`] at least. None: of `words` alone, which rows of no other list follow, all.
     pub fn depth(&self) -> Option<usize> {
+        let looked_at = self.stages.iter().map(Stage::depth).fold(0, usize::max);
         match self.first {
-            First::Meaning { depth } => {
-                let stages = self.stages.iter().map(Stage::depth);
-                Some(depth.unwrap_or_else(|| stages.fold(0, usize::max)))
-            }
+            First::Meaning { depth } => Some(depth.unwrap_or(looked_at)),
             First::Words { depth } => depth,
-            First::Hybrid { depth, .. } => Some(depth.unwrap_or(limits::HYBRID)),
+            First::Hybrid { depth, .. } => Some(depth.unwrap_or(looked_at.max(limits::HYBRID))),
         }
+    }
+
+    /// What is left of it where a vector is asked for, and no text: no words to look for, nothing that a reranker could
+    /// read.
+    pub fn without_text(mut self) -> Self {
+        if let First::Words { depth } = self.first {
+            self.first = First::Meaning { depth };
+        }
+        (self.stages).retain(|stage| !matches!(stage, Stage::Rerank { .. }));
+        self
     }
 }
 

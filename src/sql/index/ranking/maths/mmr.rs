@@ -9,14 +9,14 @@ use crate::error::Result;
 
 /// The candidates in their new order, as places in the old one. `relevances` are about as large as cosines;
 /// `lambda` is the share of relevance, 0 to 1; of equals the former first is the first. Before anything is
-/// chosen no cosine counts.
+/// chosen no cosine counts. `cosine(candidate, chosen)`: `None` where the chosen one has no vector and so repels none.
 ///
 /// # Errors
 /// Those of `cosine` and of `check`, which is asked before each choice.
 pub fn spread(
     relevances: &[f64],
     lambda: f64,
-    mut cosine: impl FnMut(usize, usize) -> Result<f64>,
+    mut cosine: impl FnMut(usize, usize) -> Result<Option<f64>>,
     mut check: impl FnMut() -> Result<()>,
 ) -> Result<Vec<usize>> {
     let mut left: Vec<(usize, f64)> = (0..relevances.len())
@@ -27,11 +27,13 @@ pub fn spread(
         check()?;
         if let Some(last) = chosen.last() {
             for (candidate, nearest) in &mut left {
-                *nearest = nearest.max(cosine(*candidate, *last)?);
+                if let Some(cosine) = cosine(*candidate, *last)? {
+                    *nearest = nearest.max(cosine);
+                }
             }
         }
         let gain = |(candidate, nearest): &(usize, f64)| {
-            let likeness = if chosen.is_empty() { 0.0 } else { *nearest };
+            let likeness = if nearest.is_finite() { *nearest } else { 0.0 };
             lambda * relevances[*candidate] - (1.0 - lambda) * likeness
         };
         let mut best = 0;

@@ -43,7 +43,13 @@ fn naive_mmr(relevances: &[f64], lambda: f64, cosines: &[Vec<f64>]) -> Vec<usize
 }
 
 fn spread(relevances: &[f64], lambda: f64, cosines: &[Vec<f64>]) -> Vec<usize> {
-    mmr::spread(relevances, lambda, |i, j| Ok(cosines[i][j]), || Ok(())).unwrap()
+    mmr::spread(
+        relevances,
+        lambda,
+        |i, j| Ok(Some(cosines[i][j])),
+        || Ok(()),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -57,12 +63,28 @@ fn mmr_passes_over_a_double() {
 }
 
 #[test]
+fn a_vector_that_is_missing_is_like_all_and_repels_none() {
+    let has_vector = [true, false, true, false];
+    let cosine = |i: usize, j: usize| {
+        Ok(match (has_vector[i], has_vector[j]) {
+            (false, _) => Some(1.0),
+            (true, false) => None,
+            (true, true) => Some(0.5),
+        })
+    };
+    let order = |relevances: &[f64]| mmr::spread(relevances, 0.5, cosine, || Ok(())).unwrap();
+    assert_eq!(order(&[0.9, 0.8, 0.7, 0.8]), [0, 2, 1, 3]);
+    assert_eq!(order(&[0.8, 0.9, 0.7, 0.8]), [1, 0, 2, 3]);
+    assert_eq!(order(&[0.2, 0.1, 0.1, 3.0]), [3, 0, 2, 1]);
+}
+
+#[test]
 fn mmr_stops_when_it_is_told_to_and_each_pair_has_one_cosine() {
     let (mut checks, mut cosines) = (0, 0);
     let outcome: Result<Vec<usize>> = mmr::spread(
         &[0.5; 100],
         0.5,
-        |_, _| Ok(0.0),
+        |_, _| Ok(Some(0.0)),
         || {
             checks += 1;
             if checks == 10 {
@@ -75,7 +97,7 @@ fn mmr_stops_when_it_is_told_to_and_each_pair_has_one_cosine() {
     assert_eq!((outcome, checks), (Err(Error::interrupted()), 10));
     let count = |_, _| {
         cosines += 1;
-        Ok(0.0)
+        Ok(Some(0.0))
     };
     mmr::spread(&[0.5; 100], 0.5, count, || Ok(())).unwrap();
     assert_eq!(cosines, 100 * 99 / 2);

@@ -265,13 +265,15 @@ fn what_a_pipeline_needs_follows_from_its_stages() {
     for (text, is_plain, needs_words, depth) in [
         ("meaning", true, false, Some(0)),
         ("meaning(5)", true, false, Some(5)),
-        ("mmr", false, false, Some(100)),
+        ("mmr", false, false, Some(limits::MMR)),
         ("mmr rerank(m, 500)", false, false, Some(500)),
         ("meaning(5) mmr", false, false, Some(5)),
-        ("rerank decay(c, 1)", false, false, Some(1_000)),
+        ("rerank decay(c, 1)", false, false, Some(limits::DECAY)),
         ("words", false, true, None),
         ("words(7) mmr", false, true, Some(7)),
-        ("hybrid rerank(m, 500)", false, true, Some(100)),
+        ("hybrid", false, true, Some(limits::HYBRID)),
+        ("hybrid rerank(m, 500)", false, true, Some(500)),
+        ("hybrid(depth = 9) rerank(m, 500)", false, true, Some(9)),
         ("hybrid(depth = 300)", false, true, Some(300)),
     ] {
         let pipeline = parsed(text);
