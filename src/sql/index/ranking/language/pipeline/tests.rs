@@ -58,12 +58,12 @@ fn pipelines_are_read() {
         (
             "hybrid rerank('it''s (odd), \"x\"') , mmr /* spread */ (0.7)",
             hybrid(None, None),
-            vec![rerank(Some("it's (odd), \"x\""), 20), mmr(0.7, 100)],
+            vec![rerank(Some("it's (odd), \"x\""), 20), mmr(0.7, limits::MMR)],
         ),
         (
             "mmr mmr(1, 2000)",
             MEANING,
-            vec![mmr(0.7, 100), mmr(1.0, 2_000)],
+            vec![mmr(0.7, limits::MMR), mmr(1.0, 2_000)],
         ),
         (
             "decay(created, 30)",
