@@ -117,6 +117,14 @@ def inferences(connection, model=TINY):
 _numbers = itertools.count()
 
 
+def shell(path, *commands, text=None):
+    """The machine's sqlite3 on a file, with the extension; its output. Nothing may be said on stderr."""
+    done = run(["sqlite3", "-batch", "-init", "/dev/null", "-cmd", f'.load "{EXTENSION}"', path, *commands],
+               stdin=None if text is not None else -3, **({"input": text} if text is not None else {}))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
 def fresh_text(words="how do i reset it"):
     """A text that no test has embedded before, so that no cache holds it."""
     return f"{words} {next(_numbers)}"

@@ -9,7 +9,7 @@ import sqlite3
 
 import apsw
 import pytest
-from support import EXTENSION, TINY, connect, failure, run, value
+from support import TINY, connect, failure, run, shell, value
 
 DOCS = "CREATE TABLE docs(id INTEGER PRIMARY KEY, title TEXT, body TEXT, lang TEXT)"
 INDEX = f"CREATE VIRTUAL TABLE docs_bge USING bge(title, body, lang UNINDEXED, content='docs', model='{TINY}')"
@@ -28,14 +28,6 @@ def origin(tmp_path):
         value(db, "SELECT bge_sync(?)", index)
     db.close()
     return path
-
-
-def shell(path, *commands, text=None):
-    """The machine's sqlite3 on a file, with the extension; its output. Nothing may be said on stderr."""
-    done = run(["sqlite3", "-batch", "-init", "/dev/null", "-cmd", f'.load "{EXTENSION}"', path, *commands],
-               stdin=None if text is not None else -3, **({"input": text} if text is not None else {}))
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    return done.stdout
 
 
 def works(path, rows=()):

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from support import FIXTURES, TINY, connect as connect_to, failure, value
-from test_index_dumps import shell
+from support import FIXTURES, TINY, connect as connect_to, failure, shell, value
 
 LONG = " ".join(f"Sentence number {n} is about the {thing}." for n, thing in enumerate(
     ["garden", "harbour", "library", "kitchen", "railway", "mountain", "theatre", "hospital"] * 40))

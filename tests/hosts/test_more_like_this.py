@@ -1,8 +1,6 @@
 """Rows like a row: MATCH with the row's own vector, which is that of the first passage of its text."""
 
 import random
-import statistics
-import time
 
 import numpy as np
 import pytest
@@ -67,19 +65,6 @@ def test_the_plan_is_a_lookup_and_a_search(db):
 def test_no_row_no_vector_no_rows(db):
     assert db.execute(LIKE, (10**9,)).fetchall() == []
     assert db.execute(LIKE, (None,)).fetchall() == []
-
-
-def test_it_takes_as_long_as_a_search_for_a_vector(db):
-    times = {"like": [], "vector": []}
-    for n in range(40):
-        vector = value(db, "SELECT embedding FROM t WHERE rowid = ?", n * 31)
-        for name, sql, asked in (("like", f"{LIKE} AND rowid <> ?1 AND k = 10", n * 37),
-                                 ("vector", "SELECT rowid, distance FROM t WHERE t MATCH ? AND k = 10", vector)):
-            begun = time.perf_counter()
-            db.execute(sql, (asked,)).fetchall()
-            times[name].append(time.perf_counter() - begun)
-    like, vector = (statistics.median(of) for of in times.values())
-    assert like < 2 * vector + 0.001, (like, vector)
 
 
 def test_no_model_runs(connect):

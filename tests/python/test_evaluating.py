@@ -121,6 +121,7 @@ def test_rankings_are_compared(tmp_path, files):
     assert same["mean"] == 0 and not same["more_than_chance"]
     said = command("evaluate", path, "codes", *arguments, *compared).stdout.splitlines()
     assert said[-2].startswith(f"words against meaning, nDCG@10: {against['mean']:+.4f}, more than chance: 95 % of bootstraps are within +")
+    assert "the ranking 'words' is given twice" in command("evaluate", path, "codes", *arguments, *compared, "--against", "words", code=1).stderr
     assert said[-1].startswith("words against hybrid, mmr(1), nDCG@10: +0.0000, may be chance")
     assert "no stage 'hybird'" in command("evaluate", path, "codes", *arguments, "--ranking", "hybird", code=1).stderr
 

@@ -200,7 +200,11 @@ def command_evaluate(options: argparse.Namespace) -> None:
     pending = json.loads(db.execute("SELECT bge_status(?)", (quoted(index.name),)).fetchone()[0])["pending"]
     for note in [*asked.left_out, *([f"{pending} rows are not embedded yet"] if pending else [])]:
         print(f"note: {note}", file=sys.stderr)
-    rankers = {name: ranker(db, index, name, options.k) for name in (options.ranking or ["meaning"]) + options.against}
+    names = (options.ranking or ["meaning"]) + options.against
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise Problem(f"the ranking '{twice[0]}' is given twice: --ranking (meaning, if not given) is compared with each --against")
+    rankers = {name: ranker(db, index, name, options.k) for name in names}
     found = measure(asked, rankers, options.k, progress=not options.no_progress)
     (print_evaluation_json if options.json else print_evaluation)(asked, found, options.k)
 

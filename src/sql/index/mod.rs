@@ -19,7 +19,8 @@
 //!
 //! The verbs, functions over the parts:
 //! - [`write`] notes, and so do the triggers;
-//! - [`sync`] embeds (while the index is as [`declared`]), in slices ([`slice`]) that are stored in steps ([`transaction`]), with the [`model`];
+//! - [`sync`] embeds (while the index is as [`declared`]), in slices ([`slice`]) that are stored in steps
+//!   ([`transaction`]), with the [`model`];
 //!   [`unfinished`] keeps what could not be stored;
 //! - reading: [`table`] plans, [`inputs`] takes the values, [`cursor`] reads; [`query`] is what is searched for, [`search`]
 //!   goes through what passes the [`filter`]s (each term a [`condition`] in SQL) by its distance, with [`overlay`] for

@@ -2,10 +2,10 @@
 //!
 //! Rows `a` are taken in blocks, in their order; the vectors of a block are queries over the codes of all rows
 //! `b` behind them, a chunk of codes at a time, so that the codes stay in the CPU's cache while all queries of
-//! the block pass over them. (Where few rows `b` are asked for it is the other way round.) Where the bound of a pair is near enough, the stored vectors decide. What a block
-//! finds is sorted and given out before the next block is begun: so pairs come in the order of `a` and `b`
-//! unless rows `b` seek, and memory is bounded by what a block may find ([`MOST`]; a block that finds more is begun again with fewer
-//! rows) or by the rows that one row is near to.
+//! the block pass over them. (Where few rows `b` are asked for it is the other way round.) Where the bound of a pair
+//! is near enough, the stored vectors decide. What a block finds is sorted and given out before the next block is
+//! begun: so pairs come in the order of `a` and `b` unless rows `b` seek, and memory is bounded by what a block may
+//! find ([`MOST`]; a block that finds more is begun again with fewer rows) or by the rows that one row is near to.
 //!
 //! A pair's score is the best cosine between a passage of the one and a passage of the other.
 

@@ -246,8 +246,8 @@ impl<'a> Shadow<'a> {
         Ok(())
     }
 
-    /// Makes those that are missing, and empties all but the texts; what was the default for passages stays so. (While the statement runs
-    /// that asks for it, SQLite refuses to drop a table.)
+    /// Makes those that are missing, and empties all but the texts; what was the default for passages stays so. (While
+    /// the statement runs that asks for it, SQLite refuses to drop a table.)
     ///
     /// # Errors
     /// What SQLite says.
