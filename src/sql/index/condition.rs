@@ -7,7 +7,7 @@
 //!
 //! What SQLite does not tell a virtual table is how the operand was written. A number that comes from a
 //! column is compared with a text in another way than a literal, and of `<>` the collation is not told.
-//! There a row that passes in any reading is a *candidate*, which SQLite checks again; it is *certain*
+//! There a row that passes in any reading is *possible*, and SQLite checks it again; it is *certain*
 //! when it passes in every reading.
 
 use super::affinity::{Affinity, apply};
@@ -24,7 +24,7 @@ pub struct Term {
     /// The column's number; the rowid: none.
     pub column: Option<usize>,
     affinity: Affinity,
-    /// The collation by which a row is a candidate, and the one by which it is certain; empty for BINARY.
+    /// The collation by which a row is possible, and the one by which it is certain; empty for BINARY.
     collation: String,
     certain: String,
     pub test: Test,
@@ -36,15 +36,15 @@ pub struct Term {
 /// What of a row is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    Candidate,
+    Possible,
     Certain,
 }
 
-/// By which collation a row is a candidate, and by which it is certain to pass.
+/// By which collation a row is possible, and by which it is certain to pass.
 ///
 /// Of `<>` and IS NOT, which SQLite offers for a bare column only, BINARY is told whatever it is *(tried
 /// on 3.38 to 3.54)*. Beside a literal it is the column's own. A parameter may have a COLLATE, so there a
-/// row that differs by BINARY, by which the most do, is a candidate.
+/// row that differs by BINARY, by which the most do, is possible.
 fn collations(spec: &Spec, filter: &Filter, column: Option<usize>) -> (String, String) {
     let told = filter.collation.clone();
     let is_told = !matches!(filter.test, Test::Compare(Operator::Ne | Operator::IsNot));
@@ -143,7 +143,7 @@ impl Term {
             }
         };
         let joint = match asked {
-            Asked::Candidate => " OR ",
+            Asked::Possible => " OR ",
             Asked::Certain => " AND ",
         };
         sql.text.push_str(&format!("({})", readings.join(joint)));
@@ -201,7 +201,7 @@ impl Term {
     /// ` COLLATE "name"`, of an empty name BINARY: without it, a column's own would count.
     fn collate(&self, asked: Asked) -> String {
         let name = match asked {
-            Asked::Candidate => &self.collation,
+            Asked::Possible => &self.collation,
             Asked::Certain => &self.certain,
         };
         match (self.column, name.as_str()) {
@@ -232,7 +232,7 @@ impl Term {
             readings.push(numbers.found(&format!("+{collated}"), false));
             readings.push(numbers.found(&collated, true));
         }
-        let joint = if asked == Asked::Candidate {
+        let joint = if asked == Asked::Possible {
             " OR "
         } else {
             " AND "

@@ -80,11 +80,11 @@ impl Filters {
         self.distances.iter().any(|bound| bound.ends_at(distance))
     }
 
-    /// The candidates among the indexed rows, as they were embedded; `None` for more than `most`.
+    /// The rows that possibly pass, of the indexed ones as they were embedded; `None` for more than `most`.
     ///
     /// # Errors
     /// What SQLite says; an interruption.
-    pub fn candidates(&self, shadow: Shadow<'_>, most: usize) -> Result<Option<Vec<i64>>> {
+    pub fn possible_rows(&self, shadow: Shadow<'_>, most: usize) -> Result<Option<Vec<i64>>> {
         let mut sql = self.on_rows(true);
         sql.text = format!("SELECT id FROM {{rows}} WHERE {} LIMIT ", sql.text);
         let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
@@ -100,7 +100,7 @@ impl Filters {
         Ok(Some(ids))
     }
 
-    /// Whether an indexed row passes as it was embedded: as a candidate.
+    /// Whether an indexed row passes as it was embedded: possibly.
     ///
     /// # Errors
     /// What SQLite says.
@@ -119,7 +119,7 @@ impl Filters {
     /// # Errors
     /// What SQLite says.
     pub fn takes_values(&self, shadow: Shadow<'_>, id: i64, values: &[Value]) -> Result<bool> {
-        self.values_pass(shadow, id, values, Asked::Candidate)
+        self.values_pass(shadow, id, values, Asked::Possible)
     }
 
     /// Whether it is certain that SQLite keeps a row with these present values.
@@ -169,7 +169,7 @@ impl Filters {
         self.finds_one(shadow, sql)
     }
 
-    /// All terms as one condition on `_rows`, which candidates meet.
+    /// All terms as one condition on `_rows`, which rows meet that possibly pass.
     /// Lists of rowids are left out where [`Self::has_rowid`] has looked at them.
     fn on_rows(&self, with_rowids: bool) -> Sql {
         let mut sql = Sql::default();
@@ -182,7 +182,7 @@ impl Filters {
                 Some(n) => format!("c{n}"),
                 None => "id".to_owned(),
             };
-            term.write(&left, &term.values, Asked::Candidate, &mut sql);
+            term.write(&left, &term.values, Asked::Possible, &mut sql);
         }
         for &(column, is_null) in &self.nulls {
             sql.and();

@@ -335,7 +335,7 @@ impl Search {
     fn read_those_that_pass(&mut self, parts: Parts<'_>) -> Result<bool> {
         self.looked_for_few = true;
         let most = self.vectors / SHARE;
-        let Some(mut rows) = self.filters.candidates(parts.shadow, most)? else {
+        let Some(mut rows) = self.filters.possible_rows(parts.shadow, most)? else {
             return Ok(false);
         };
         // Changed rows whose vectors are as they were.
@@ -373,7 +373,7 @@ impl Search {
             if !self.looked_for_few && self.read_those_that_pass(parts)? {
                 return Ok(());
             }
-            let all = self.filters.candidates(parts.shadow, usize::MAX)?;
+            let all = self.filters.possible_rows(parts.shadow, usize::MAX)?;
             self.allowed = Some(all.unwrap_or_default().into_iter().collect());
         }
         let passages = parts.vectors.passages;
