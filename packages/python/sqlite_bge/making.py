@@ -147,7 +147,7 @@ def _command(table: str, wanted: Wanted, name: str) -> str:
 
 def replace_index(db: Any, name: str, by: str, progress: bool = True) -> None:
     """Puts an index, in step, in the place of another one over the same table, which is dropped: in one transaction, so
-    that a search sees the one or the other. The default ranking stays, where the new one has none of its own.
+    that a search sees the one or the other. The default ranking stays, unless the new index was given one.
 
     The connection must not be in a transaction. Raises IndexProblem; SQLite's own errors leave both as they were.
     """
@@ -165,7 +165,7 @@ def replace_index(db: Any, name: str, by: str, progress: bool = True) -> None:
         try:
             db.execute("SELECT bge_sync(?, ?)", (after, SECONDS)).fetchall()
             if not json.loads(db.execute("SELECT bge_status(?)", (after,)).fetchone()[0])["pending"]:
-                _keep_ranking(db, old.name, new.name)
+                _keep_ranking(db, old, new)
                 db.execute(f"DROP TABLE {before}")
                 db.execute(f"ALTER TABLE {after} RENAME TO {before}")
                 db.execute("COMMIT")
@@ -176,13 +176,20 @@ def replace_index(db: Any, name: str, by: str, progress: bool = True) -> None:
     raise IndexProblem(f"{old.name} is as it was: rows are written faster than {new.name} embeds them; try again when less is written")
 
 
-def _keep_ranking(db: Any, old: str, new: str) -> None:
-    has = "SELECT v FROM {} WHERE k = 'rank' AND v IS NOT NULL"
-    ranking = db.execute(has.format(quoted(f"{old}_config"))).fetchone()
-    if not ranking or db.execute(has.format(quoted(f"{new}_config"))).fetchone():
+def _keep_ranking(db: Any, old: Index, new: Index) -> None:
+    """The name keeps its default ranking, unless somebody has given the new index one, or only words make a difference."""
+    before, now = (_default_ranking(db, index.name) for index in (old, new))
+    is_usual = not new.words if before == DEFAULT_RANKING else before is None and not old.words
+    if is_usual or now not in (None, DEFAULT_RANKING):
         return
     try:
-        db.execute(f"INSERT INTO {quoted(new)}({quoted(new)}, rank) VALUES ('rank', ?)", ranking)
+        db.execute(f"INSERT INTO {quoted(new.name)}({quoted(new.name)}, rank) VALUES ('rank', ?)", (before,))
     except Exception as error:
-        raise IndexProblem(f"{old} is as it was: {new} cannot have its default ranking, {ranking[0]}: {error}; take it away first: "
-                           f"INSERT INTO {quoted(old)}({quoted(old)}, rank) VALUES ('rank', NULL)") from error
+        raise IndexProblem(
+            f"{old.name} is as it was: {new.name} cannot have its default ranking, {before}: {error}; take that away first: "
+            f"INSERT INTO {quoted(old.name)}({quoted(old.name)}, rank) VALUES ('rank', NULL)") from error
+
+
+def _default_ranking(db: Any, name: str) -> str | None:
+    row = db.execute(f"SELECT v FROM {quoted(name + '_config')} WHERE k = 'rank'").fetchone()
+    return row and row[0]
