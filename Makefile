@@ -108,7 +108,7 @@ $(TOOLS)/.ready: packages/requirements-build.txt
 demo: build model
 	@scripts/setup.sh sqlite3
 	@mkdir -p target
-	@cd examples/helpdesk && sqlite3 -batch ../../target/helpdesk.db < demo.sql
+	@cd examples/helpdesk && sqlite3 -batch ../../target/demo.db < demo.sql
 
 demo-packages: build model
 	@scripts/setup.sh sqlite3
