@@ -120,7 +120,7 @@ def test_a_row_that_only_words_find_has_no_score(tmp_path):
     assert command("search", path, "desk", "RX-2041", "--rank", "words").stdout.startswith("1. -  row 1  (by meaning -, by words 1)\n")
     with serving(path) as served:
         page = served.get("/late/desk", _semantic="RX-2041", _rank="hybrid")
-        assert "1. by words" in page and "<meter" not in page
+        assert ">by words 1</p>" in page and "<meter" not in page
 
 
 # --- making -------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_a_visitor_chooses_the_ranking(site, parts, name):
         chosen = re.findall(r"<option selected>(.*?)</option>", section)
         assert chosen == ([ranking] if ranking else [])
     rows, section = links(site.get("/parts/parts", _semantic=question))
-    assert int(rows[0]) == row and "1. by words</p>" in section
+    assert int(rows[0]) == row and "by words 1</p>" in section
 
 
 def test_a_wrong_ranking_is_said_to_a_visitor(site):

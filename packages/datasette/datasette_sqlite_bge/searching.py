@@ -124,8 +124,7 @@ def _is_said(cell: Any, passage: str | None) -> bool:
 
 def _places(by_meaning: int | None, by_words: int | None) -> str:
     """Why a row stands where it does."""
-    found = [f"{place}. by {what}" for place, what in ((by_meaning, "meaning"), (by_words, "words")) if place]
-    return ", ".join(found)
+    return ", ".join(f"by {what} {place}" for what, place in (("meaning", by_meaning), ("words", by_words)) if place)
 
 
 def _statement(index: Index, columns: list[str], ranking: str | None) -> str:
