@@ -2,6 +2,7 @@
 sql/hybrid-fts5.sql over one without, beside an FTS5 table. They must rank alike."""
 
 import pytest
+from sessions import OldestSession
 from support import ROOT
 
 RECIPES = {name: (ROOT / "sql" / f"{name}.sql").read_text(encoding="utf-8") for name in ("hybrid", "hybrid-fts5")}
@@ -18,9 +19,9 @@ QUESTIONS = ["my coffee tipped over the computer", "where do I find the bill", "
 NAMES = ["E-17", "what is E-17", "\"E-17\" forms: what?", "a QX_9 or an E-17", "help!"]
 
 
-def database(connect, name, docs=DOCS):
+def database(connect, name, docs=DOCS, file=":memory:"):
     """docs and docs_bge, in step, as the recipe of this name expects them."""
-    db = connect()
+    db = connect(database=file)
     db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, title TEXT, body TEXT)")
     db.executemany("INSERT INTO docs VALUES (?, ?, ?)", docs)
     words = ", words=on" if name == "hybrid" else ""
@@ -93,6 +94,14 @@ def test_the_recipes_rank_alike(connect):
         assert [row[0] for row in ours[:3]] == [row[0] for row in theirs[:3]], question
         places = {row[0]: row[3:] for row in theirs}
         assert all(places.get(row[0], row[3:]) == row[3:] for row in ours), question
+
+
+def test_the_oldest_sqlite_ranks_as_the_newest(connect, recipe, tmp_path):
+    file = tmp_path / "docs.db"
+    db = database(connect, recipe, file=file)
+    questions = [*QUESTIONS, *NAMES, "a\tb"]
+    answers = OldestSession(file).ask([(RECIPES[recipe], {"question": question}) for question in questions])
+    assert [[tuple(row) for row in answer] for answer in answers] == [ranked(db, recipe, question) for question in questions]
 
 
 def test_the_score_is_what_the_recipe_says(connect):

@@ -241,7 +241,7 @@ def test_the_way_out_works_as_it_is_told(filtered):
 
 @pytest.mark.parametrize("before, new, by_itself, after", [
     ("hybrid", "--words", "hybrid", "hybrid"), ("hybrid", "--no-words", None, None), (None, "--words", "hybrid", None),
-    (None, "--no-words", None, None), ("mmr(0.2)", "--no-words", None, "meaning, mmr(0.2, 100)"),
+    (None, "--no-words", None, None), ("mmr(0.2, 9)", "--no-words", None, "meaning, mmr(0.2, 9)"),
     ("hybrid", "--words", "words", "words"), (None, "--words", "words", "words")])
 def test_the_default_ranking_stays(filtered, before, new, by_itself, after):
     command("index", filtered, "desk", "title", "body", "--name", "new", new)

@@ -107,7 +107,7 @@ def refuse_another(db: Any, there: Index, table: str, wanted: Wanted) -> None:
     over = f"over {_told(there.texts, there.filters)} of {there.content or 'its own text'}; wanted: {_told(wanted.columns, wanted.filters)} of {table}"
     if (there.content or "").lower() != table.lower():
         raise IndexProblem(f"there is an index {there.name} already, {over}; choose another name with --name, or DROP TABLE it")
-    status = json.loads(db.execute("SELECT bge_status(?)", (quoted(there.name),)).fetchone()[0])
+    status = _status(db, there.name)
     if not status.get("model"):  # it cannot be read
         raise IndexProblem(f"{there.name}: {'; '.join(status['wrong'])}")
     has = {"model": status["model"]["name"], "key": there.key, "storage": status["storage"]}
@@ -126,6 +126,10 @@ def refuse_another(db: Any, there: Index, table: str, wanted: Wanted) -> None:
         "beside it, choose another name with --name; to put another in its place, while it goes on answering:\n"
         f"  {_command(table, anew, there.name + '_new')}\n"
         f"  sqlite-bge replace DB {shlex.quote(there.name)} {shlex.quote(there.name + '_new')}")
+
+
+def _status(db: Any, name: str) -> dict:
+    return json.loads(db.execute("SELECT bge_status(?)", (quoted(name),)).fetchone()[0])
 
 
 def _lower(names: Sequence[str]) -> list[str]:
@@ -164,7 +168,7 @@ def replace_index(db: Any, name: str, by: str, progress: bool = True) -> None:
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute("SELECT bge_sync(?, ?)", (after, SECONDS)).fetchall()
-            if not json.loads(db.execute("SELECT bge_status(?)", (after,)).fetchone()[0])["pending"]:
+            if not _status(db, new.name)["pending"]:
                 _keep_ranking(db, old, new)
                 db.execute(f"DROP TABLE {before}")
                 db.execute(f"ALTER TABLE {after} RENAME TO {before}")
@@ -191,5 +195,4 @@ def _keep_ranking(db: Any, old: Index, new: Index) -> None:
 
 
 def _default_ranking(db: Any, name: str) -> str | None:
-    row = db.execute(f"SELECT v FROM {quoted(name + '_config')} WHERE k = 'rank'").fetchone()
-    return row and row[0]
+    return _status(db, name)["rank"]
