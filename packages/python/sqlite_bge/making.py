@@ -62,8 +62,10 @@ def create_index(db: Any, table: str, wanted: Wanted, name: str | None = None) -
         db.execute(f"CREATE VIRTUAL TABLE {quoted(name)} USING bge({', '.join(arguments)})")
         if words:
             db.execute(f"INSERT INTO {quoted(name)}({quoted(name)}, rank) VALUES ('rank', ?)", (DEFAULT_RANKING,))
-    except Exception as error:
+    except BaseException as error:
         db.execute("ROLLBACK TO making")
+        if not isinstance(error, Exception):  # Ctrl-C
+            raise
         raise IndexProblem(f"{error}{_way_to_a_key(db, table, wanted.columns) if wanted.key is None else ''}") from error
     finally:
         db.execute("RELEASE making")
