@@ -21,7 +21,7 @@ export ORT_DISABLE_TELEMETRY := 1
         lint bench bench-peers clean runtime
 
 help:
-	@echo "make demo           set up everything and rank a help desk's articles by meaning"
+	@echo "make demo           set up everything and search a help desk by meaning and words"
 	@echo "make demo-packages  the same on Debian's package descriptions; QUERY='...'"
 	@echo "make build          dist/: the extension and ONNX Runtime; ORT=1.28.0, GPU=1 for NVIDIA GPUs"
 	@echo "make model          dist/models/: a BGE model; MODEL=$(MODEL)"
