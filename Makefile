@@ -21,7 +21,7 @@ export ORT_DISABLE_TELEMETRY := 1
         lint bench bench-peers clean runtime
 
 help:
-	@echo "make demo           set up everything and rank a help desk's articles by meaning"
+	@echo "make demo           set up everything and search a help desk by meaning and words"
 	@echo "make demo-packages  the same on Debian's package descriptions; QUERY='...'"
 	@echo "make build          dist/: the extension and ONNX Runtime; ORT=1.28.0, GPU=1 for NVIDIA GPUs"
 	@echo "make model          dist/models/: a BGE model; MODEL=$(MODEL)"
@@ -108,7 +108,7 @@ $(TOOLS)/.ready: packages/requirements-build.txt
 demo: build model
 	@scripts/setup.sh sqlite3
 	@mkdir -p target
-	@cd examples/helpdesk && sqlite3 -batch ../../target/helpdesk.db < demo.sql
+	@cd examples/helpdesk && sqlite3 -batch ../../target/demo.db < demo.sql
 
 demo-packages: build model
 	@scripts/setup.sh sqlite3

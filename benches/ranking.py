@@ -2,7 +2,8 @@
 
 The graded questions are the Cranfield collection (1,400 abstracts, 225 questions; Cleverdon, 1967), which is
 no part of this tree: --cranfield names its folder (docs.jsonl, queries.jsonl, qrels.tsv). The exact names are
-those of benches/exact_names.py. Reciprocal rank fusion, which the library does not offer, is computed here.
+those of benches/exact_names.py. Reciprocal rank fusion, which the library does not offer, is computed here; the recipe
+is sql/hybrid-fts5.sql, the fusion for an index without words.
 
     .venv/bin/python benches/ranking.py [--cranfield FOLDER] [--library FILE] [--model NAME] [--fresh]
 """
@@ -90,7 +91,14 @@ def exponential(asked):
 def rankers(db):
     meaning, words, hybrid = (ranker(db, INDEX_OF_DOCS, ranking) for ranking in ("meaning", "words", "hybrid"))
     return {"meaning": meaning, "words": words, "RRF": lambda question: fused(meaning(question)[:FIRST], words(question)[:FIRST]),
-            "hybrid": hybrid}
+            "hybrid": hybrid, "recipe": recipe(db)}
+
+
+def recipe(db):
+    """The recipe as it stands, but for the rows that are measured; the words of the index are its FTS5 table."""
+    text = (ROOT / "sql" / "hybrid-fts5.sql").read_text(encoding="utf-8")
+    sql = text.replace("docs_fts", f"{INDEX}_words").replace("\nLIMIT 10;", f"\nLIMIT {FIRST};")
+    return lambda question: [row[0] for row in db.execute(sql, {"question": question})]
 
 
 def fused(*lists):

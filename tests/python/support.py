@@ -53,3 +53,9 @@ def environment(**changes):
     """This process's environment with changes; None takes a variable out."""
     merged = {**os.environ, **changes}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def shell_words(line):
+    """The words of a command as a shell reads them, in a shell."""
+    done = run("sh", "-c", f'for word in {line}; do printf "%s\\0" "$word"; done')
+    return done.stdout.split("\0")[:-1]

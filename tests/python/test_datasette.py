@@ -12,7 +12,8 @@ import sqlite_bge
 import support
 from serving import serving
 
-LONG = "The restore of very long manuals takes patience and time. " * 400
+# Its passages are longer than what is shown of one; the last ones, whatever their length, are of something else.
+LONG = "The restore of very long manuals takes patience and time. " * 400 + "Badges are at the front desk. " * 100
 HTML = '<script>document.title = "pwned"</script><img src=x onerror="document.title=1"> & "quotes"'
 
 

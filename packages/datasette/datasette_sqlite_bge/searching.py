@@ -8,11 +8,12 @@ from typing import Any
 
 from datasette.database import QueryInterrupted
 from datasette.utils import path_from_row_pks, sqlite3
-from sqlite_bge.indexes import Index, all_indexes, quoted, search
+from sqlite_bge.indexes import Index, IndexProblem, all_indexes, first_columns, quoted, ranked_by, search
 
 ROWS = 20  # shown of one search
 PASSAGE, CELL = 400, 100  # characters shown; the row's own page has all of them
-SHADOW = ("config", "rows", "text", "passages", "codes", "log")
+SHADOW = ("config", "rows", "text", "passages", "codes", "log", "words")
+RANKINGS = ("meaning", "words", "hybrid")  # offered where an index has words; any other may be written in the address
 
 
 @dataclass
@@ -60,17 +61,21 @@ class SearchPage:
     """What templates/table.html shows above a table."""
 
     query: str
+    ranking: str = ""  # as given; the index's default where it is blank
+    rankings: list[str] = field(default_factory=list)  # to choose from
     rows: list[dict] = field(default_factory=list)
     error: str | None = None
 
 
 async def search_page(datasette: Any, request: Any, database_name: str, table: str) -> SearchPage | None:
-    """The search box of a table's page, and what the query in `?_semantic=` finds; None without an index."""
+    """The search box of a table's page, and what the query in `?_semantic=` finds, ranked as `_rank=` says; None without
+    an index."""
     database = datasette.get_database(database_name)
     over = [index for index in await indexes_of(database) if table.lower() in (index.name.lower(), (index.content or "").lower())]
     if not over:
         return None
-    page = SearchPage((request.args.get("_semantic") or "").strip())
+    page = SearchPage(*((request.args.get(name) or "").strip() for name in ("_semantic", "_rank")))
+    page.rankings = _offered(over[0], page.ranking)
     if not page.query:
         return page
     try:
@@ -78,18 +83,25 @@ async def search_page(datasette: Any, request: Any, database_name: str, table: s
     except QueryInterrupted:
         limit = datasette.setting("sql_time_limit_ms")
         page.error = f"the search took longer than {limit} ms (the setting sql_time_limit_ms)"
-    except sqlite3.Error as error:
+    except (sqlite3.Error, IndexProblem) as error:
         page.error = str(error)
     return page
+
+
+def _offered(index: Index, given: str) -> list[str]:
+    """The rankings to choose from: none where there is nothing to choose."""
+    known = list(RANKINGS) if index.words else []
+    return known if not given or given in known else [*known, given]
 
 
 async def _fill(datasette: Any, database: Any, index: Index, page: SearchPage) -> None:
     table = index.content or index.name
     keys = await database.primary_keys(table) if index.content else []
-    sql, names = _statement(index, await database.table_columns(table) if index.content else index.columns)
-    found = await database.execute(sql, {"q": page.query, "k": ROWS}, page_size=ROWS)
+    names = await database.table_columns(table) if index.content else index.columns
+    sql = _statement(index, names, page.ranking or None)
+    found = await database.execute(sql, {"q": page.query, "k": ROWS, "ranking": page.ranking}, page_size=ROWS)
     for row in found.rows:
-        score, passage, rowid, *cells = row
+        rowid, score, passage, by_meaning, by_words, *cells = row
         values = dict(zip(names, cells))
         path = None
         if index.content is None:
@@ -97,7 +109,8 @@ async def _fill(datasette: Any, database: Any, index: Index, page: SearchPage) -
         elif keys:
             path = path_from_row_pks(values, keys, use_rowid=False)
         page.rows.append({
-            "score": f"{score:.2f}", "passage": shortened(passage, PASSAGE),
+            "score": None if score is None else f"{score:.2f}", "passage": shortened(passage, PASSAGE),
+            "places": _places(by_meaning, by_words) if index.words else "",
             "link": datasette.urls.row(database.name, table, path) if path else None,
             "cells": [(name, shortened(cell, CELL)) for name, cell in values.items() if not _is_said(cell, passage)]})
 
@@ -109,15 +122,20 @@ def _is_said(cell: Any, passage: str | None) -> bool:
     return isinstance(cell, str) and passage is not None and (cell in passage or passage in cell)
 
 
-def _statement(index: Index, columns: list[str]) -> tuple[str, list[str]]:
-    """The query with :q and :k, and the names of its columns after score, passage and rowid."""
+def _places(by_meaning: int | None, by_words: int | None) -> str:
+    """Why a row stands where it does."""
+    return ", ".join(f"by {what} {place}" for what, place in (("meaning", by_meaning), ("words", by_words)) if place)
+
+
+def _statement(index: Index, columns: list[str], ranking: str | None) -> str:
+    """The query with :q, :k and :ranking; its columns are those of every search, and `columns`."""
     if index.content:
         shown = "".join(f", t.{quoted(column)}" for column in columns)
         joined = f" JOIN {quoted(index.content)} AS t ON t.{quoted(index.key or 'rowid')} = s.rowid"
     else:
         shown, joined = "".join(f", s.{quoted(column)}" for column in columns), ""
-    return (f"SELECT s.score, s.passage, s.rowid{shown} FROM {quoted(index.name)}(:q) AS s{joined} "
-            "ORDER BY s.distance LIMIT :k"), columns
+    where, order = ranked_by(index, ranking)
+    return f"SELECT {first_columns(index)}{shown} FROM {quoted(index.name)}(:q) AS s{joined}{where} ORDER BY {order} LIMIT :k"
 
 
 def shortened(cell: Any, most: int) -> str:

@@ -11,7 +11,7 @@ connection; model and runtime are opened by the first call that embeds. Nothing 
 model: `sqlite-bge download` does, or `sqlite_bge.download.download`.
 
 The files: `loading` (finding and loading the library), `vectors` (blobs and numpy), `syncing`,
-`indexes` (making and searching an index, for the commands), `evaluating` and `comparing` (how good a
+`indexes` and `making` (searching an index and making one, for the commands), `evaluating` and `comparing` (how good a
 ranking is), `catalog`, `download`, `fetching`, `hub`, `maven` (models), `cli`, `connecting`, and the
 plugins `sqlite_utils_plugin`, `llm_plugin`, `langchain`.
 """

@@ -1,4 +1,4 @@
-"""The command `sqlite-bge`: download, models, info, index, search, evaluate."""
+"""The command `sqlite-bge`: download, models, info, index, replace, search, evaluate."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from .catalog import DEFAULT_MODEL, CatalogError
 from .catalog import models as catalogue
 from .connecting import open_database
 from .fetching import Problem, run
-from .indexes import IndexProblem, create_index, find_index, quoted, search
+from .indexes import FIRST, IndexProblem, find_index, quoted, search
 from .loading import LoadingFailed, LoadingUnavailable, loadable_path
+from .making import Wanted, create_index, replace_index
 from .syncing import sync
 
 TYPE_CHECKING = False
@@ -75,14 +76,25 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--filter", action="append", default=[], metavar="COLUMN", help="a column to compare in queries; may be repeated")
     one.add_argument("--key", metavar="COLUMN", help="the integer column that identifies a row (the INTEGER PRIMARY KEY)")
     one.add_argument("--storage", choices=["f32", "f16", "int8"], help="how vectors are kept (f32)")
+    words = one.add_mutually_exclusive_group()
+    words.add_argument("--words", action="store_true", default=None, help="keep words beside vectors, ranked by both (a new index of a table does)")
+    words.add_argument("--no-words", dest="words", action="store_false", default=None, help="vectors alone, ranked by meaning")
     one.add_argument("--no-progress", action="store_true")
     one.set_defaults(command=command_index)
+
+    one = commands.add_parser("replace", help="put an index in the place of another one, which is dropped")
+    one.add_argument("db", metavar="DB")
+    one.add_argument("index", metavar="INDEX", help="the one that answers now")
+    one.add_argument("by", metavar="NEW", help="another index over the same table, which gets its name")
+    one.add_argument("--no-progress", action="store_true")
+    one.set_defaults(command=command_replace)
 
     one = commands.add_parser("search", help="the rows nearest to a query")
     one.add_argument("db", metavar="DB")
     one.add_argument("table", metavar="TABLE", help="an indexed table, or the index itself")
     one.add_argument("query", metavar="QUERY")
     one.add_argument("-k", type=int, default=10, metavar="N", help="rows (10)")
+    one.add_argument("--rank", metavar="RANKING", help="how to rank, such as 'meaning', 'words' or 'hybrid, mmr(0.7)' (as the index does)")
     form = one.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="an array of objects")
     form.add_argument("--csv", action="store_true")
@@ -157,34 +169,41 @@ def command_info(options: argparse.Namespace) -> None:
 
 def command_index(options: argparse.Namespace) -> None:
     db = open_database(options.db)
-    # A missing model should be said before a table is made that then waits for it.
-    db.execute("SELECT bge_tokens('', coalesce(?, json_extract(bge_info(), '$.default_model')))", (options.model,)).fetchall()
-    index = create_index(db, options.table, options.columns, name=options.name, model=options.model,
-                         filters=options.filter, key=options.key, storage=options.storage)
+    wanted = Wanted(options.columns, options.filter, options.model, options.key, options.storage, options.words)
+    index, note = create_index(db, options.table, wanted, options.name)
     changed = sync(db, quoted(index.name), progress=not options.no_progress)
     status = json.loads(db.execute("SELECT bge_status(?)", (quoted(index.name),)).fetchone()[0])
     print(f"{index.name}: {status['rows']} rows, {changed} of them new or changed")
+    if note:
+        print(f"  {note}")
     for row in status["problem_rows"]:
         print(f"  row {row['rowid']} is left out: {row['problem']}")
     for wrong in status["wrong"]:
         print(f"  {wrong}")
 
 
+def command_replace(options: argparse.Namespace) -> None:
+    db = open_database(options.db)
+    replace_index(db, options.index, options.by, progress=not options.no_progress)
+    print(f"{options.by} is now {options.index}")
+
+
 def command_search(options: argparse.Namespace) -> None:
     if options.k < 1:
         raise Problem(f"-k is {options.k}, expected a number of rows, at least 1")
     db = open_database(options.db, readonly=True)
-    names, rows = search(db, find_index(db, options.table), options.query, options.k)
+    names, rows = search(db, find_index(db, options.table), options.query, options.k, options.rank)
     if options.json:
         print(json.dumps([dict(zip(names, map(plain, row))) for row in rows], indent=1, ensure_ascii=False))
     elif options.csv:
         writer = csv.writer(sys.stdout)
-        writer.writerow(names)
-        writer.writerows([plain(cell) for cell in row] for row in rows)
+        writer.writerow(without_places(names))
+        writer.writerows([plain(cell) for cell in without_places(row)] for row in rows)
     else:
-        for rank, row in enumerate(rows, 1):
-            rowid, score, passage, *cells = row
-            print(f"{rank}. {score:.2f}  row {rowid}")
+        for number, row in enumerate(rows, 1):
+            rowid, score, passage, by_meaning, by_words, *cells = row
+            places = f"  (by meaning {by_meaning or '-'}, by words {by_words})" if by_words else ""
+            print(f"{number}. {'-' if score is None else format(score, '.2f')}  row {rowid}{places}")
             print(f"   {one_line(passage, 300)}" if passage else "   " + one_line(" | ".join(str(c) for c in cells if c is not None), 300))
 
 
@@ -215,6 +234,11 @@ def command_evaluate(options: argparse.Namespace) -> None:
 def plain(cell: object) -> object:
     """A cell for JSON and CSV: a BLOB has no text, so its size is given."""
     return f"<{len(cell)} bytes>" if isinstance(cell, bytes) else cell
+
+
+def without_places(row: Sequence) -> list:
+    """A row of a search, or its heads, without why it stands where it does: a table is for what was found."""
+    return [*row[:FIRST.index("by_meaning")], *row[len(FIRST):]]
 
 
 def one_line(text: object, most: int = SHOWN) -> str:

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from .indexes import IndexProblem, quoted
+from .indexes import IndexProblem, quoted, ranked_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -230,9 +230,11 @@ def measure(asked: Judged, rankers: Mapping[str, Callable[[str], list[int]]], k:
 
 
 def ranker(db: Any, index: Index, ranking: str, k: int = 10) -> Callable[[str], list[int]]:
-    """What asks an index by a ranking, such as 'hybrid, mmr(0.7)', for `measure`. Raises the SQLite module's own errors when it is called."""
-    sql = f"SELECT rowid FROM {quoted(index.name)}(?1) WHERE rank MATCH ?2 ORDER BY rank LIMIT ?3"
-    return lambda question: [rowid for (rowid,) in db.execute(sql, (question, ranking, max(k, DEPTH)))]
+    """What asks an index by a ranking, such as 'hybrid, mmr(0.7)', for `measure`. Raises IndexProblem where it cannot be
+    given one; what it gives raises the SQLite module's own errors when it is called."""
+    where, order = ranked_by(index, ranking)
+    sql = f"SELECT s.rowid FROM {quoted(index.name)}(:query) AS s{where} ORDER BY {order} LIMIT :limit"
+    return lambda question: [rowid for (rowid,) in db.execute(sql, {"query": question, "ranking": ranking, "limit": max(k, DEPTH)})]
 
 
 def ndcg(rows: Sequence[int], grades: Mapping[int, float], k: int) -> float:

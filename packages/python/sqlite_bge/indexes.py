@@ -1,4 +1,4 @@
-"""Making a semantic index and searching it, for the commands: what one line of them needs several of SQL for.
+"""Finding a semantic index and searching it, for the commands: what one line of them needs several of SQL for.
 
 An index is found by what SQLite says of it (a virtual table with the hidden columns of ours), and its
 content by bge_status; nothing here reads SQL text. Connections are of sqlite3 or pysqlite3, with the
@@ -8,14 +8,16 @@ extension loaded.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Any
 
 HIDDEN = {"k", "distance", "score", "passage", "embedding"}  # of every index, whatever else it has
+# Of an index that has no columns of these names itself; one with words has all of them.
+RANKED = {"rank", "by_meaning", "by_words", "bm25", "rerank", "start", "stop"}
 
 
 class IndexProblem(Exception):
@@ -27,9 +29,17 @@ class Index:
     """A semantic index of the main schema."""
 
     name: str
-    columns: list[str]
+    columns: list[str]  # as declared: the texts, and among them those of `filters`
     content: str | None  # the table or view that texts are read from; None where the index keeps them, or keeps none
     key: str | None  # the column of it that the index's rowid is
+    filters: list[str] = field(default_factory=list)  # columns that queries may compare and that are not embedded
+    words: str | None = None  # the FTS5 table that is searched by words
+    hidden: set[str] = field(default_factory=lambda: set(RANKED))  # those of RANKED that are there
+
+    @property
+    def texts(self) -> list[str]:
+        """The columns that are embedded, in their order."""
+        return [column for column in self.columns if column not in self.filters]
 
 
 def quoted(name: str) -> str:
@@ -54,12 +64,14 @@ def read_index(db: Any, name: str) -> Index | None:
     if not HIDDEN.issubset(hidden) or not _has(db, f"{name}_config"):
         return None
     shown = [column for column, is_hidden in columns if not is_hidden]
+    numbers = {column for (column,) in db.execute("SELECT name FROM pragma_table_info(?)", (f"{name}_rows",))}
+    filters = [column for number, column in enumerate(shown) if f"c{number}" in numbers]
     settings = dict(db.execute(f"SELECT k, v FROM {quoted(name + '_config')} WHERE k IN ('content', 'key')"))
-    if not settings.get("content"):
-        return Index(name, shown, None, None)
     status = json.loads(db.execute("SELECT bge_status(?)", (quoted(name),)).fetchone()[0])
     # The status follows a rename at once, the setting with the next sync.
-    return Index(name, shown, status.get("content") or settings["content"], settings.get("key"))
+    content = (status.get("content") or settings["content"]) if settings.get("content") else None
+    return Index(name, shown, content, settings.get("key") if content else None, filters, status.get("words"),
+                 RANKED.intersection(hidden))
 
 
 def _has(db: Any, table: str) -> bool:
@@ -86,67 +98,41 @@ def find_index(db: Any, table: str) -> Index:
     raise IndexProblem(f"{table} has no semantic index; `sqlite-bge index DB {table} COLUMN...` makes one")
 
 
-def create_index(db: Any, table: str, columns: Sequence[str], *, name: str | None = None, model: str | None = None,
-                 filters: Sequence[str] = (), key: str | None = None, storage: str | None = None) -> Index:
-    """Makes an index over `columns` of a table or view, or gives the one that is there if it is the same.
+def search(db: Any, index: Index, query: str, limit: int = 10, ranking: str | None = None) -> tuple[list[str], Iterator[tuple]]:
+    """The names of the columns and the rows found for `query`, best first, by `ranking` or the index's default one.
 
-    `filters` are columns that queries may compare and that are not embedded; `key` the integer column
-    that identifies a row, where that is not the INTEGER PRIMARY KEY. Nothing is embedded yet.
-    Raises IndexProblem.
+    Columns are rowid, score (the cosine; None where only words find a row), passage (the best passage's text), by_meaning,
+    by_words (the row's places, None where it was not found so), and those of the table, or of the index where it keeps the
+    text itself. A column of the table that is called like one of the first five is given as table.column.
     """
-    name = name or f"{table}_bge"
-    wanted = [*columns, *filters]
-    there = read_index(db, name)
-    if there:
-        if there.columns != wanted or (there.content or "").lower() != table.lower():
-            raise IndexProblem(
-                f"there is an index {name} already, over {', '.join(there.columns)} of {there.content or 'its own text'}; "
-                f"wanted: {', '.join(wanted)} of {table}; choose another name with --name, or DROP TABLE it")
-        return there
-    options = {"content": table, "model": model, "content_rowid": key, "storage": storage}
-    arguments = [quoted(column) for column in columns] + [f"{quoted(column)} UNINDEXED" for column in filters]
-    arguments += [f"{option}='{value.replace(chr(39), chr(39) * 2)}'" for option, value in options.items() if value]
-    try:
-        db.execute(f"CREATE VIRTUAL TABLE {quoted(name)} USING bge({', '.join(arguments)})")
-    except Exception as error:
-        raise IndexProblem(f"{error}{_way_to_a_key(db, table, columns) if key is None else ''}") from error
-    index = read_index(db, name)
-    assert index is not None, name
-    return index
-
-
-def _way_to_a_key(db: Any, table: str, columns: Sequence[str]) -> str:
-    """For a table whose primary key is not an integer: the two lines that give its rows numbers."""
-    keys = [(name, kind) for name, kind in db.execute(
-        "SELECT name, type FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,))]
-    if len(keys) != 1 or keys[0][1].upper() == "INTEGER":
-        return ""
-    key = quoted(keys[0][0])
-    numbers, view = quoted(f"{table}_numbers"), quoted(f"{table}_numbered")
-    shown = ", ".join(f"t.{quoted(column)}" for column in columns)
-    return (f"\n{table} has no integer key. Two lines give its rows one:\n"
-            f"  CREATE TABLE {numbers}(id INTEGER PRIMARY KEY, {key} UNIQUE); "
-            f"INSERT INTO {numbers}({key}) SELECT {key} FROM {quoted(table)};\n"
-            f"  CREATE VIEW {view} AS SELECT n.id, {shown} FROM {numbers} AS n JOIN {quoted(table)} AS t USING ({key});\n"
-            f"then: sqlite-bge index DB {table}_numbered {' '.join(columns)} --key id")
-
-
-def search(db: Any, index: Index, query: str, limit: int = 10) -> tuple[list[str], Iterator[tuple]]:
-    """The names of the columns and the rows nearest to `query`, best first.
-
-    Columns are rowid, score (the cosine), passage (the best passage's text), and those of the table, or
-    of the index where it keeps the text itself. A column of the table that is called like one of the
-    first three is given as table.column.
-    """
-    first = ["rowid", "score", "passage"]
     if index.content:
         shown = [row[0] for row in db.execute("SELECT name FROM pragma_table_info(?)", (index.content,))]
-        sql = (f"SELECT s.rowid, s.score, s.passage, {', '.join('t.' + quoted(c) for c in shown)} "
-               f"FROM {quoted(index.name)}(?1) AS s JOIN {quoted(index.content)} AS t "
-               f"ON t.{quoted(index.key or 'rowid')} = s.rowid ORDER BY s.distance LIMIT ?2")
+        cells = [f"t.{quoted(column)}" for column in shown]
+        joined = f" JOIN {quoted(index.content)} AS t ON t.{quoted(index.key or 'rowid')} = s.rowid"
     else:
         shown = index.columns
-        sql = (f"SELECT s.rowid, s.score, s.passage, {', '.join('s.' + quoted(c) for c in shown)} "
-               f"FROM {quoted(index.name)}(?1) AS s ORDER BY s.distance LIMIT ?2")
-    names = first + [f"{index.content or index.name}.{c}" if c in first else c for c in shown]
-    return names, db.execute(sql, (query, limit))
+        cells, joined = [f"s.{quoted(column)}" for column in shown], ""
+    names = FIRST + [f"{index.content or index.name}.{column}" if column in FIRST else column for column in shown]
+    where, order = ranked_by(index, ranking)
+    sql = f"SELECT {', '.join([first_columns(index), *cells])} FROM {quoted(index.name)}(:query) AS s{joined}{where} ORDER BY {order} LIMIT :limit"
+    return names, db.execute(sql, {"query": query, "limit": limit, "ranking": ranking})
+
+
+FIRST = ["rowid", "score", "passage", "by_meaning", "by_words"]
+
+
+def first_columns(index: Index) -> str:
+    """FIRST as columns of the index, there called `s`."""
+    return ", ".join(f"s.{column}" if column in index.hidden or column not in RANKED else "NULL" for column in FIRST)
+
+
+def ranked_by(index: Index, ranking: str | None) -> tuple[str, str]:
+    """The WHERE clause, with :ranking, and the ORDER BY of a ranking, or of the default one; of the index, there called `s`.
+
+    Raises IndexProblem where a column of the user's is called `rank`: such an index is only ranked by distance.
+    """
+    if "rank" in index.hidden:
+        return (" WHERE s.rank MATCH :ranking" if ranking is not None else ""), "s.rank"
+    if ranking is not None:
+        raise IndexProblem(f"{index.name} has a column of its own called rank, so that no ranking can be given")
+    return "", "s.distance"

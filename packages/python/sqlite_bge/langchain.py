@@ -30,6 +30,7 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from .connecting import sqlite_module
 from .indexes import quoted, read_index
 from .loading import load
+from .making import Wanted, refuse_another
 from .syncing import sync
 from .vectors import deserialize, serialize_float32
 
@@ -65,6 +66,8 @@ class BgeVectorStore(VectorStore):
     `database` is a path, or `:memory:`. `table` is made if it is not there, and its index
     `TABLE_bge` too. `embedding` is a LangChain `Embeddings`; None leaves embedding to the extension, with
     `model` (a model's name) or the default model. One store may be used from many threads.
+
+    Raises indexes.IndexProblem where the index is there and is of another model, or not over the documents.
     """
 
     def __init__(self, database: str | os.PathLike = ":memory:", *, table: str = "documents",
@@ -78,7 +81,10 @@ class BgeVectorStore(VectorStore):
             self._db.execute(
                 f"CREATE TABLE IF NOT EXISTS {self._table}(number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
                 "content TEXT NOT NULL, metadata TEXT NOT NULL DEFAULT '{}')")
-        if read_index(self._db, f"{table}_bge") is None:
+        index = read_index(self._db, f"{table}_bge")
+        if index:
+            refuse_another(self._db, index, table, Wanted(["content"], model=model))
+        else:
             options = [("content", table), ("model", model)]
             said = ", ".join(f"{option}='{value.replace(chr(39), chr(39) * 2)}'" for option, value in options if value)
             self._db.execute(f"CREATE VIRTUAL TABLE {self._index} USING bge(content, {said})")

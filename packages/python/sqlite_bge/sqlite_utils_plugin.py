@@ -15,11 +15,12 @@ from collections.abc import Iterator
 import click
 from sqlite_utils import hookimpl
 
-from .cli import plain
+from .cli import plain, without_places
 from .connecting import open_database
-from .indexes import Index, IndexProblem, all_indexes, create_index, find_index, quoted
+from .indexes import Index, IndexProblem, all_indexes, find_index, quoted
 from .indexes import search as search_index
 from .loading import LoadingFailed, LoadingUnavailable, load
+from .making import Wanted, create_index
 from .syncing import sync as sync_index
 
 PATH = click.argument("path", type=click.Path(exists=True, dir_okay=False))
@@ -64,12 +65,15 @@ def bge() -> None:
 @click.option("--filter", "filters", multiple=True, help="A column to compare in queries, not embedded")
 @click.option("--key", help="The integer column that identifies a row")
 @click.option("--storage", type=click.Choice(["f32", "f16", "int8"]), help="How vectors are kept")
+@click.option("--words/--no-words", default=None, help="Keep words beside vectors, ranked by both: a new index of a table does")
 @click.option("--silent", is_flag=True, help="No progress bar")
-def index(path, table, columns, name, model, filters, key, storage, silent) -> None:
+def index(path, table, columns, name, model, filters, key, storage, words, silent) -> None:
     "Make or update the index of a table over some of its text columns"
     with problems_said():
         db = open_database(path)
-        made = create_index(db, table, columns, name=name, model=model, filters=filters, key=key, storage=storage)
+        made, note = create_index(db, table, Wanted(columns, filters, model, key, storage, words), name)
+        if note and not silent:
+            click.echo(f"{made.name} is {note}", err=True)
         sync_index(db, quoted(made.name), progress=not silent)
 
 
@@ -78,18 +82,21 @@ def index(path, table, columns, name, model, filters, key, storage, silent) -> N
 @click.argument("table")
 @click.argument("query")
 @click.option("-n", "--limit", type=click.IntRange(1), default=10, help="Rows to return, 10 by default")
+@click.option("--rank", help="How to rank, such as 'meaning', 'words' or 'hybrid, mmr(0.7)'; as the index does by default")
 @click.option("--json", "form", flag_value="json", default=True, help="Output JSON, the default")
 @click.option("--csv", "form", flag_value="csv", help="Output CSV")
 @click.option("-t", "--table", "form", flag_value="table", help="Output as a formatted table")
-def search(path, table, query, limit, form) -> None:
+def search(path, table, query, limit, rank, form) -> None:
     "The rows of an indexed table that are nearest to a query"
     with problems_said():
         db = open_database(path, readonly=True)
-        names, rows = search_index(db, find_index(db, table), query, limit)
+        names, rows = search_index(db, find_index(db, table), query, limit, rank)
         show(names, [[plain(cell) for cell in row] for row in rows], form)
 
 
 def show(names: list[str], rows: list[list], form: str) -> None:
+    if form != "json":
+        names, rows = without_places(names), [without_places(row) for row in rows]
     if form == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(names)

@@ -1,0 +1,200 @@
+"""Making an index for the commands, and putting another one in its place.
+
+What an index was made with (columns, model, storage, words) stays as it is. So `create_index` gives the index
+that is there only where it is what was asked for, and otherwise says how another one takes its place:
+`replace_index`, which is sql/change-model.sql in one call.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+
+from .indexes import RANKED, Index, IndexProblem, find_index, quoted, read_index
+from .syncing import sync
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+DEFAULT_RANKING = "hybrid"  # of a new index with words: docs/BENCHMARKS.md, "Rankings"
+SECONDS, ATTEMPTS = 2, 5  # for which other writers wait while an index takes another's place, and how often that is tried
+
+
+@dataclass
+class Wanted:
+    """What an index is to be made with. None: as the index that is there has it, or as is usual.
+
+    `columns` are texts, embedded in this order; `filters` are columns that queries may compare and that are not
+    embedded; `key` is the integer column that identifies a row. `words` says whether the index keeps words beside
+    vectors; None gives them to a new index wherever it can have them.
+    """
+
+    columns: Sequence[str]
+    filters: Sequence[str] = ()
+    model: str | None = None
+    key: str | None = None
+    storage: str | None = None
+    words: bool | None = None
+
+
+def create_index(db: Any, table: str, wanted: Wanted, name: str | None = None) -> tuple[Index, str | None]:
+    """Makes an index of a table or view, or gives the one that is there if it is what is wanted. Nothing is embedded
+    yet. Beside it comes a note for people, where a new index has no words because it cannot. Raises IndexProblem.
+    """
+    name = name or f"{table}_bge"
+    there = read_index(db, name)
+    if there:
+        refuse_another(db, there, table, wanted)
+        return there, None
+    # A missing model should be said before an index is made that then waits for it.
+    db.execute("SELECT bge_tokens('', coalesce(?, json_extract(bge_info(), '$.default_model')))", (wanted.model,)).fetchall()
+    why_none = _why_no_words(db, table, [*wanted.columns, *wanted.filters])
+    words = why_none is None if wanted.words is None else wanted.words
+    options = {"content": table, "model": wanted.model, "content_rowid": wanted.key, "storage": wanted.storage,
+               "words": "on" if words else None}
+    arguments = [quoted(column) for column in wanted.columns] + [f"{quoted(column)} UNINDEXED" for column in wanted.filters]
+    arguments += [f"{option}='{value.replace(chr(39), chr(39) * 2)}'" for option, value in options.items() if value]
+    db.execute("SAVEPOINT making")
+    try:
+        db.execute(f"CREATE VIRTUAL TABLE {quoted(name)} USING bge({', '.join(arguments)})")
+        if words:
+            db.execute(f"INSERT INTO {quoted(name)}({quoted(name)}, rank) VALUES ('rank', ?)", (DEFAULT_RANKING,))
+    except BaseException as error:
+        db.execute("ROLLBACK TO making")
+        if not isinstance(error, Exception):  # Ctrl-C
+            raise
+        raise IndexProblem(f"{error}{_way_to_a_key(db, table, wanted.columns) if wanted.key is None else ''}") from error
+    finally:
+        db.execute("RELEASE making")
+    index = read_index(db, name)
+    assert index is not None, name
+    return index, why_none if wanted.words is None else None
+
+
+def _why_no_words(db: Any, table: str, columns: Sequence[str]) -> str | None:
+    """Why an index of a table cannot keep words; None where it can."""
+    kind = db.execute("SELECT type FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)", (table,)).fetchone()
+    if kind and kind[0] == "view":
+        return f"without words, which need a table, and {table} is a view"
+    if not db.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone():
+        return "without words, which need FTS5, and this SQLite has none"
+    taken = [column for column in columns if column.lower() in RANKED]
+    return f"without words, whose own column would be called {taken[0]} too" if taken else None
+
+
+def _way_to_a_key(db: Any, table: str, columns: Sequence[str]) -> str:
+    """For a table whose primary key is not an integer: the two lines that give its rows numbers."""
+    keys = [(name, kind) for name, kind in db.execute(
+        "SELECT name, type FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,))]
+    if len(keys) != 1 or keys[0][1].upper() == "INTEGER":
+        return ""
+    key = quoted(keys[0][0])
+    numbers, view = quoted(f"{table}_numbers"), quoted(f"{table}_numbered")
+    shown = ", ".join(f"t.{quoted(column)}" for column in columns)
+    return (f"\n{table} has no integer key. Two lines give its rows one:\n"
+            f"  CREATE TABLE {numbers}(id INTEGER PRIMARY KEY, {key} UNIQUE); "
+            f"INSERT INTO {numbers}({key}) SELECT {key} FROM {quoted(table)};\n"
+            f"  CREATE VIEW {view} AS SELECT n.id, {shown} FROM {numbers} AS n JOIN {quoted(table)} AS t USING ({key});\n"
+            f"then: sqlite-bge index DB {table}_numbered {' '.join(columns)} --key id")
+
+
+# --- an index that is there ---------------------------------------------------------------
+
+
+def refuse_another(db: Any, there: Index, table: str, wanted: Wanted) -> None:
+    """Raises IndexProblem where an index is not what is wanted: it names both, and the way to have the other."""
+    over = f"over {_told(there.texts, there.filters)} of {there.content or 'its own text'}; wanted: {_told(wanted.columns, wanted.filters)} of {table}"
+    if (there.content or "").lower() != table.lower():
+        raise IndexProblem(f"there is an index {there.name} already, {over}; choose another name with --name, or DROP TABLE it")
+    status = _status(db, there.name)
+    if not status.get("model"):  # it cannot be read
+        raise IndexProblem(f"{there.name}: {'; '.join(status['wrong'])}")
+    has = {"model": status["model"]["name"], "key": there.key, "storage": status["storage"]}
+    differing = [f"its {option} is {has[option]}, and --{option} is {asked}" for option in has
+                 if (asked := getattr(wanted, option)) is not None and asked.lower() != str(has[option]).lower()]
+    if _lower(there.texts) != _lower(wanted.columns) or _lower(there.filters) != _lower(wanted.filters):
+        differing.insert(0, over)
+    if wanted.words is not None and wanted.words != (there.words is not None):
+        differing.append("it has no words, and --words asks for them" if wanted.words else "it has words, and --no-words asks for none")
+    if not differing:
+        return
+    anew = Wanted(wanted.columns, wanted.filters, wanted.model or has["model"], wanted.key or has["key"],
+                  wanted.storage or has["storage"], there.words is not None if wanted.words is None else wanted.words)
+    raise IndexProblem(
+        f"there is an index {there.name} already, {'; '.join(differing)}. What an index was made with stays. To have another "
+        "beside it, choose another name with --name; to put another in its place, while it goes on answering:\n"
+        f"  {_command(table, anew, there.name + '_new')}\n"
+        f"  sqlite-bge replace DB {shlex.quote(there.name)} {shlex.quote(there.name + '_new')}")
+
+
+def _status(db: Any, name: str) -> dict:
+    return json.loads(db.execute("SELECT bge_status(?)", (quoted(name),)).fetchone()[0])
+
+
+def _lower(names: Sequence[str]) -> list[str]:
+    return [name.lower() for name in names]
+
+
+def _told(columns: Sequence[str], filters: Sequence[str]) -> str:
+    return ", ".join(columns) + (f" (filters: {', '.join(filters)})" if filters else "")
+
+
+def _command(table: str, wanted: Wanted, name: str) -> str:
+    """The command that makes an index, with all that can be said."""
+    words = ["sqlite-bge", "index", "DB", table, *wanted.columns, "--name", name]
+    for option, value in [*(("filter", column) for column in wanted.filters), ("model", wanted.model), ("key", wanted.key),
+                          ("storage", wanted.storage)]:
+        words += [f"--{option}", value] if value else []
+    return shlex.join([*words, "--words" if wanted.words else "--no-words"])
+
+
+def replace_index(db: Any, name: str, by: str, progress: bool = True) -> None:
+    """Puts an index, in step, in the place of another one over the same table, which is dropped: in one transaction, so
+    that a search sees the one or the other. The default ranking stays, unless the new index was given one.
+
+    The connection must not be in a transaction. Raises IndexProblem; SQLite's own errors leave both as they were.
+    """
+    old, new = find_index(db, name), find_index(db, by)
+    if old.name == new.name or not old.content or (old.content or "").lower() != (new.content or "").lower():
+        raise IndexProblem(
+            f"{new.name} cannot take the place of {old.name}: expected two indexes over one table, and they are over "
+            f"{old.content or 'its own text'} and {new.content or 'its own text'}")
+    before, after = quoted(old.name), quoted(new.name)
+    # Views and triggers that name the old index shall mean the new one, which then has its name.
+    db.execute("PRAGMA legacy_alter_table = ON")
+    for _ in range(ATTEMPTS):
+        sync(db, after, progress)
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute("SELECT bge_sync(?, ?)", (after, SECONDS)).fetchall()
+            if not _status(db, new.name)["pending"]:
+                _keep_ranking(db, old, new)
+                db.execute(f"DROP TABLE {before}")
+                db.execute(f"ALTER TABLE {after} RENAME TO {before}")
+                db.execute("COMMIT")
+                return
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+    raise IndexProblem(f"{old.name} is as it was: rows are written faster than {new.name} embeds them; try again when less is written")
+
+
+def _keep_ranking(db: Any, old: Index, new: Index) -> None:
+    """The name keeps its default ranking, unless somebody has given the new index one, or only words make a difference."""
+    before, now = (_default_ranking(db, index.name) for index in (old, new))
+    is_usual = not new.words if before == DEFAULT_RANKING else before is None and not old.words
+    if is_usual or now not in (None, DEFAULT_RANKING):
+        return
+    try:
+        db.execute(f"INSERT INTO {quoted(new.name)}({quoted(new.name)}, rank) VALUES ('rank', ?)", (before,))
+    except Exception as error:
+        raise IndexProblem(
+            f"{old.name} is as it was: {new.name} cannot have its default ranking, {before}: {error}; take that away first: "
+            f"INSERT INTO {quoted(old.name)}({quoted(old.name)}, rank) VALUES ('rank', NULL)") from error
+
+
+def _default_ranking(db: Any, name: str) -> str | None:
+    return _status(db, name)["rank"]
