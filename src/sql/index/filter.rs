@@ -6,6 +6,7 @@
 use super::affinity::{Affinity, apply};
 use super::condition::{Asked, Sql, Term};
 use super::declare::Spec;
+use super::notes::Notes;
 use super::plan::{Filter, Operator, Subject, Test};
 use super::shadow::Shadow;
 use crate::error::Result;
@@ -98,6 +99,33 @@ impl Filters {
             ids.extend(read.integer(0));
         }
         Ok(Some(ids))
+    }
+
+    /// Calls `reject` with each row that certainly does not pass: it did not as it was embedded, and no change of it is
+    /// noted since.
+    ///
+    /// # Errors
+    /// What SQLite says; an interruption.
+    pub fn each_rejected(
+        &self,
+        shadow: Shadow<'_>,
+        notes: Notes<'_>,
+        mut reject: impl FnMut(i64),
+    ) -> Result<()> {
+        let mut sql = self.on_rows(true);
+        let unchanged = match notes.are_kept()? {
+            true => " AND id NOT IN (SELECT id FROM {log} WHERE id IS NOT NULL)",
+            false => "",
+        };
+        sql.text = format!(
+            "SELECT id FROM {{rows}} WHERE ({}) IS NOT TRUE{unchanged}",
+            sql.text
+        );
+        let mut read = sql.prepare(shadow)?;
+        while read.step()? == Row::Ready {
+            read.integer(0).into_iter().for_each(&mut reject);
+        }
+        Ok(())
     }
 
     /// Whether an indexed row passes as it was embedded: possibly.

@@ -6,12 +6,13 @@ use super::maths::fusion::{Fusion, Named, common};
 use super::maths::ranks::Ranks;
 use super::maths::scale::Scale;
 use crate::error::Result;
-use crate::sql::index::content::{LOOKED_UP, Located, Present};
+use crate::sql::index::content::{LOOKED_UP, Located, Noting, Present};
 use crate::sql::index::filter::Filters;
 use crate::sql::index::parts::Parts;
 use crate::sql::index::search::{Found, Search};
+use crate::sql::index::shadow::Scanned;
 use crate::sql::index::words::{Hit as WordHit, Reach};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::iter::Skip;
 use std::vec::IntoIter;
 
@@ -112,6 +113,7 @@ impl Gathering<'_> {
     fn words(&mut self, goes_on: bool) -> Result<Candidates> {
         let question = self.question.unwrap_or_default();
         let hits = self.parts.words.list(question, Reach::WORDS)?;
+        let hits = self.that_may_pass(hits)?;
         let (list, looked_at) = self.by_words(&hits, self.depth)?;
         let places = list.len();
         let list = list.into_iter().enumerate().map(|(n, worded)| Candidate {
@@ -138,8 +140,10 @@ impl Gathering<'_> {
         let reach = Reach::fused(self.search.vectors());
         let question = self.question.unwrap_or_default();
         let hits = self.parts.words.list(question, reach)?;
+        let hits = self.that_may_pass(hits)?;
         let (worded, _) = self.by_words(&hits, self.depth)?;
         let (names, share) = self.parts.words.names(question, reach)?;
+        let names = self.that_may_pass(names)?;
         let (named, _) = self.by_words(&names, NAMES)?;
         let common = common(named.iter().map(|named| -named.hit.bm25));
         // A row that only words find, and that has no vector yet, is as far as the farthest candidate.
@@ -205,6 +209,29 @@ impl Gathering<'_> {
             }
         }
         Ok(near)
+    }
+
+    /// Leaves out rows that certainly do not pass the filters, where looking each up would take long: of a word that
+    /// 100,000 rows have, ten may pass.
+    fn that_may_pass(&self, mut hits: Vec<WordHit>) -> Result<Vec<WordHit>> {
+        const FEW: usize = 1_000;
+        let (filters, shadow) = (self.search.filters(), self.parts.shadow);
+        let is_noted = self.located.noting == Noting::On;
+        if hits.len() <= FEW || filters.is_empty() || !is_noted {
+            return Ok(hits);
+        }
+        if shadow.settings()?.scanned != Scanned::All {
+            return Ok(hits);
+        }
+        let mut rejected = HashSet::new();
+        let asked: HashSet<i64> = hits.iter().map(|hit| hit.row).collect();
+        filters.each_rejected(shadow, self.parts.notes, |row| {
+            if asked.contains(&row) {
+                rejected.insert(row);
+            }
+        })?;
+        hits.retain(|hit| !rejected.contains(&hit.row));
+        Ok(hits)
     }
 
     /// The first rows by words that pass the filters, and how many were looked at for that.
