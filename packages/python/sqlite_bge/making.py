@@ -162,24 +162,35 @@ def replace_index(db: Any, name: str, by: str, progress: bool = True) -> None:
         raise IndexProblem(
             f"{new.name} cannot take the place of {old.name}: expected two indexes over one table, and they are over "
             f"{old.content or 'its own text'} and {new.content or 'its own text'}")
-    before, after = quoted(old.name), quoted(new.name)
     # Views and triggers that name the old index shall mean the new one, which then has its name.
+    [legacy] = db.execute("PRAGMA legacy_alter_table").fetchone()
     db.execute("PRAGMA legacy_alter_table = ON")
-    for _ in range(ATTEMPTS):
-        sync(db, after, progress)
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            db.execute("SELECT bge_sync(?, ?)", (after, SECONDS)).fetchall()
-            if not _status(db, new.name)["pending"]:
-                _keep_ranking(db, old, new)
-                db.execute(f"DROP TABLE {before}")
-                db.execute(f"ALTER TABLE {after} RENAME TO {before}")
-                db.execute("COMMIT")
+    try:
+        for _ in range(ATTEMPTS):
+            sync(db, quoted(new.name), progress)
+            if _replaced(db, old, new):
                 return
-        finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+    finally:
+        db.execute(f"PRAGMA legacy_alter_table = {legacy}")
     raise IndexProblem(f"{old.name} is as it was: rows are written faster than {new.name} embeds them; try again when less is written")
+
+
+def _replaced(db: Any, old: Index, new: Index) -> bool:
+    """Whether the new index was in step after SECONDS, and so has the old one's place now."""
+    before, after = quoted(old.name), quoted(new.name)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute("SELECT bge_sync(?, ?)", (after, SECONDS)).fetchall()
+        if _status(db, new.name)["pending"]:
+            return False
+        _keep_ranking(db, old, new)
+        db.execute(f"DROP TABLE {before}")
+        db.execute(f"ALTER TABLE {after} RENAME TO {before}")
+        db.execute("COMMIT")
+        return True
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def _keep_ranking(db: Any, old: Index, new: Index) -> None:
