@@ -2,11 +2,14 @@
 
 mod common;
 
+use bge::engine::internals::edit;
+use bge::engine::internals::protobuf::{GraphBody, Model, Node, data_type};
 use bge::engine::{
     LoadedModel, ModelConfig, ModelFiles, ModelKind, ModelLocation, NeverStop, Options,
     PairEncoder, Reranker, Tokenizer,
 };
 use common::Scratch;
+use prost::Message;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -105,6 +108,7 @@ fn scores_are_those_of_flagreranker_one_by_one_and_in_batches() {
             "{}",
             r#"{"passes": "none", "threads": 1}"#,
             r#"{"batch_tokens": 4096}"#,
+            r#"{"encoder": "graph"}"#,
         ] {
             let reranker = load(&fixtures().join(model), options).unwrap();
             let rows = golden(model);
@@ -134,12 +138,147 @@ fn scores_are_those_of_flagreranker_one_by_one_and_in_batches() {
     }
 }
 
+/// What our own encoder needs to run.
+fn has_kernels() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+fn scores_of(reranker: &Reranker, rows: &[Row]) -> Vec<f64> {
+    let score = |row: &Row| reranker.score(&row.query, &row.text, &NeverStop).unwrap();
+    rows.iter().map(score).collect()
+}
+
+#[test]
+fn the_native_encoder_gives_the_graphs_scores() {
+    if !has_kernels() {
+        return;
+    }
+    let folder = fixtures().join(MODELS[0]);
+    let rows = golden(MODELS[0]);
+    let graph = load(&folder, r#"{"encoder": "graph", "passes": "none"}"#).unwrap();
+    assert_eq!(graph.native().err(), Some("option encoder is 'graph'"));
+    for options in [
+        "{}",
+        r#"{"encoder": "native"}"#,
+        r#"{"encoder": "native", "passes": "none", "threads": 3}"#,
+    ] {
+        let native = load(&folder, options).unwrap();
+        assert!(native.native().is_ok(), "{options}: {:?}", native.native());
+        let off = native.passes()[0].off.as_deref();
+        assert_eq!(off, Some("the native encoder runs"), "{options}");
+        let own = scores_of(&native, &rows);
+        for (row, (own, other)) in rows.iter().zip(own.iter().zip(scores_of(&graph, &rows))) {
+            assert!((own - other).abs() < 1e-5, "row {}: {own} {other}", row.id);
+            assert!((own - row.score).abs() < 1e-5, "row {}: {own}", row.id);
+        }
+    }
+}
+
+/// The folder of the tiny BERT reranker with a changed graph.
+fn with_graph(test: &str, change: impl FnOnce(&mut GraphBody)) -> Scratch {
+    let path = fixtures().join(MODELS[0]).join("onnx/model.onnx");
+    let mut graph = Model::decode(std::fs::read(path).unwrap().as_slice()).unwrap();
+    change(graph.body_mut());
+    Scratch::model(test, "rerankers/tiny-reranker", &graph)
+}
+
+#[test]
+fn what_keeps_the_native_encoder_from_running_is_told() {
+    let [bert, xlmr] = MODELS.map(|model| fixtures().join(model));
+    // A mask over queries and not over keys: padding is attended to, which no structure shows.
+    let other_mask = with_graph("other-mask", |body| {
+        let axes = edit::integers("axes", &[1, 2]).raw_data;
+        let tensors = body.initializer.iter_mut();
+        let found = tensors.filter(|tensor| tensor.raw_data == axes);
+        found.for_each(|tensor| tensor.raw_data = edit::integers("axes", &[1, 3]).raw_data);
+    });
+    let second_token = with_graph("second-token", |body| {
+        let takes = |node: &&mut Node| node.is("Gather") && node.int("axis") == Some(1);
+        let head = body.node.iter_mut().find(takes).unwrap();
+        head.input[1] = "second".to_owned();
+        let one = 1i64.to_le_bytes().to_vec();
+        body.initializer
+            .push(edit::tensor("second", data_type::INT64, &[], one));
+    });
+    // Some exporters take the whole batch first.
+    let other_writing = with_graph("other-writing", |body| {
+        let takes = |node: &Node| node.is("Gather") && node.int("axis") == Some(1);
+        let head = body.node.iter().position(takes).unwrap();
+        let states = std::mem::replace(&mut body.node[head].input[0], "whole".to_owned());
+        let bounds = [states.as_str(), "from", "to", "from"];
+        body.node
+            .insert(head, edit::node("Slice", &bounds, &["whole"], vec![]));
+        body.initializer.push(edit::integers("from", &[0]));
+        body.initializer.push(edit::integers("to", &[i64::MAX]));
+    });
+    if has_kernels() {
+        let native = load(&other_writing.0, r#"{"encoder": "native"}"#).unwrap();
+        let plain = load(&bert, "{}").unwrap();
+        let rows = golden(MODELS[0]);
+        assert_eq!(scores_of(&native, &rows), scores_of(&plain, &rows));
+    }
+    for (folder, options, why) in [
+        (
+            &bert,
+            r#"{"passes": "all"}"#,
+            "option passes is for the graph",
+        ),
+        (
+            &bert,
+            r#"{"precision": "fp16"}"#,
+            "precision 'fp16' is for the graph",
+        ),
+        (&xlmr, "{}", "the graph is not BERT's"),
+        (&other_mask.0, "{}", "its scores are not the graph's"),
+        (
+            &second_token.0,
+            "{}",
+            "not made of the first token's state alone",
+        ),
+    ] {
+        let reranker = load(folder, options).unwrap();
+        let Err(reason) = reranker.native() else {
+            panic!("{options}: it runs");
+        };
+        if has_kernels() {
+            assert!(reason.contains(why), "{options}: {reason}");
+        }
+    }
+    for (options, asked) in [
+        (
+            r#"{"encoder": "native"}"#,
+            "option encoder is 'native', and",
+        ),
+        (
+            r#"{"precision": "bf16"}"#,
+            "option precision is 'bf16', which the native encoder alone has, and",
+        ),
+    ] {
+        let said = load(&xlmr, options).err().expect("an error").to_string();
+        assert!(
+            said.contains(asked) && said.contains("leave the option out"),
+            "{said}"
+        );
+    }
+}
+
 #[test]
 fn the_order_is_kept_in_other_precisions() {
     let rows = golden(MODELS[0]);
-    for (precision, most) in [("fp16", 0.01), ("int8", 1.0)] {
-        let options = format!(r#"{{"precision": "{precision}"}}"#);
-        let reranker = load(&fixtures().join(MODELS[0]), &options).unwrap();
+    for (encoder, precision, most) in [
+        ("auto", "fp16", 0.01),
+        ("graph", "int8", 1.0),
+        ("auto", "int8", 0.5),
+        ("native", "bf16", 0.5),
+    ] {
+        let options = format!(r#"{{"encoder": "{encoder}", "precision": "{precision}"}}"#);
+        let reranker = match load(&fixtures().join(MODELS[0]), &options) {
+            Err(e) if e.message().contains("have no bfloat16") || !has_kernels() => continue,
+            loaded => loaded.unwrap(),
+        };
         assert_eq!(reranker.precision().name(), precision);
         for row in &rows {
             let score = reranker.score(&row.query, &row.text, &NeverStop).unwrap();

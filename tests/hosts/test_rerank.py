@@ -3,39 +3,15 @@
 The real rerankers are too large for here: these are tiny ones of both architectures, with random weights."""
 
 import json
-import os
 import shutil
 import threading
 import time
 
 import apsw
 import pytest
-from support import (FIXTURES, READONLY, TINY, HostError, connect, embed, failure, golden, load, loaded, texts, unload,
-                     value)
-
-BERT, XLMR = "tiny-reranker", "tiny-reranker-xlmr"
-RERANKERS = [BERT, XLMR]
-MODELS = FIXTURES / "rerankers"
-QUERY = "how do i reset my device"
-
-
-@pytest.fixture(autouse=True)
-def rerankers_are_found(monkeypatch):
-    monkeypatch.setenv("BGE_MODELS", f"{FIXTURES}{os.pathsep}{MODELS}")
-
-
-def rerank(db, query, text, model=BERT):
-    return value(db, "SELECT bge_rerank(?, ?, ?)", query, text, model)
-
-
-def each(db, query, array, model=BERT):
-    array = array if isinstance(array, str) else json.dumps(array)
-    return list(db.execute("SELECT idx, text, score FROM bge_rerank_each(?, ?, ?)", (query, array, model)))
-
-
-def goldens(model):
-    return golden(MODELS / model / "golden.jsonl")
-
+from rerankers import (BERT, CPU, MODELS, NATIVE, QUERY, RERANKERS, XLMR, each, goldens, rerank,
+                       rerankers_are_found)  # noqa: F401
+from support import FIXTURES, READONLY, TINY, HostError, connect, embed, failure, load, loaded, texts, unload, value
 
 # --- scores --------------------------------------------------------------------------------------
 
@@ -83,11 +59,15 @@ def test_null_in_null_out(db, query, text):
     assert rerank(db, query, text, "bge-reranker-large") is None
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_other_precisions(db, name, precision):
-    load(db, name, MODELS / BERT, precision=precision)
-    assert loaded(db)[name]["precision"] == precision
-    most = {"fp16": 0.01, "int8": 1.0}[precision]
+@pytest.mark.parametrize("precision, encoder, most", [("fp16", "graph", 0.01), ("int8", "graph", 1.0),
+                                                      ("int8", "auto", 0.5), ("bf16", "native", 0.5)])
+def test_other_precisions(db, name, precision, encoder, most):
+    if precision == "bf16" and "avx512_bf16" not in CPU:
+        pytest.skip("this CPU has no bfloat16")
+    load(db, name, MODELS / BERT, precision=precision, encoder=encoder)
+    info = loaded(db)[name]
+    assert info["precision"] == precision
+    assert info["encoder"]["kind"] == ("native" if encoder != "graph" and NATIVE else "graph")
     for row in goldens(BERT):
         assert rerank(db, row["query"], row["text"], name) == pytest.approx(row["score"], abs=most), row["note"]
 
@@ -221,8 +201,6 @@ def test_a_pair_that_would_be_cut_is_named_by_its_index(db, name):
     ({"query_instruction": "q"}, "option query_instruction is for embedding models"),
     ({"cache_mb": 1}, "option cache_mb is for embedding models"),
     ({"graph_cache": "/tmp/x"}, "option graph_cache is for embedding models"),
-    ({"encoder": "native"}, "encoder 'native' and precision 'bf16' are for embedding models"),
-    ({"precision": "bf16"}, "encoder 'native' and precision 'bf16' are for embedding models"),
     ({"max_length": 8}, "expected at least 13"),
     ({"max_length": 600}, "at most 512"),
     ({"nonsense": 1}, "unknown option 'nonsense'"),

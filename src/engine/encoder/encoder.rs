@@ -1,4 +1,4 @@
-//! The whole encoder: token ids in, vectors out, by the kernels of this CPU.
+//! The whole encoder: tokens in, vectors or states out, by the kernels of this CPU.
 //!
 //! A text's vector depends on the text alone, whatever the batch and the threads: each sum is one sum in
 //! one order, and scales belong to rows.
@@ -11,6 +11,7 @@ use crate::engine::encoder::network::Network;
 use crate::engine::encoder::shape::Shape;
 use crate::engine::encoder::sheet::Sheet;
 use crate::engine::encoder::team::{Alone, Team};
+use crate::engine::encoder::tokens::Tokens;
 use crate::engine::process::lock::lock;
 use crate::error::{Error, Result};
 use std::sync::Mutex;
@@ -38,16 +39,16 @@ impl Encoder {
         Ok(Encoder { network, cpu })
     }
 
-    /// The L2-normalised vectors of texts, given as token ids: `texts x hidden` into `out`.
+    /// What the network gives for texts: `texts x hidden` into `out`.
     ///
     /// # Errors
-    /// A text without tokens or with too many, a token that the vocabulary does not have, not enough
-    /// memory.
-    pub fn run(&self, team: &dyn Team, texts: &[&[i64]], out: &mut [f32]) -> Result<()> {
+    /// A text without tokens or with too many, a token that the vocabulary does not have, another number of
+    /// types than tokens or a type that there is not, not enough memory.
+    pub fn run(&self, team: &dyn Team, texts: &[Tokens<'_>], out: &mut [f32]) -> Result<()> {
         if texts.is_empty() {
             return Ok(());
         }
-        texts.iter().try_for_each(|text| self.check(text))?;
+        texts.iter().try_for_each(|&text| self.check(text))?;
         let out = Sheet::new(out, self.network.shape.hidden);
         match (self.cpu, self.network.format) {
             #[cfg(target_arch = "x86_64")]
@@ -72,23 +73,37 @@ impl Encoder {
         }
     }
 
-    fn check(&self, text: &[i64]) -> Result<()> {
+    fn check(&self, text: Tokens<'_>) -> Result<()> {
         let Shape {
             vocabulary,
             positions,
+            token_types,
             ..
         } = self.network.shape;
-        if text.is_empty() || text.len() > positions {
+        let Tokens { ids, types } = text;
+        if ids.is_empty() || ids.len() > positions {
             return Err(Error::invalid(format!(
                 "a text of {} tokens, expected 1 to {positions}",
-                text.len()
+                ids.len()
             )));
         }
-        let known = |id: i64| usize::try_from(id).is_ok_and(|id| id < vocabulary);
-        match text.iter().find(|&&id| !known(id)) {
-            None => Ok(()),
-            Some(id) => Err(Error::invalid(format!(
+        if !types.is_empty() && types.len() != ids.len() {
+            return Err(Error::invalid(format!(
+                "{} types for a text of {} tokens",
+                types.len(),
+                ids.len()
+            )));
+        }
+        let below = |number: i64, limit: usize| usize::try_from(number).is_ok_and(|n| n < limit);
+        if let Some(id) = ids.iter().find(|&&id| !below(id, vocabulary)) {
+            return Err(Error::invalid(format!(
                 "token {id} is not in the vocabulary of {vocabulary}"
+            )));
+        }
+        match types.iter().find(|&&own| !below(own, token_types)) {
+            None => Ok(()),
+            Some(own) => Err(Error::invalid(format!(
+                "a token of type {own}, there are {token_types}"
             ))),
         }
     }
@@ -98,7 +113,7 @@ impl Encoder {
         &self,
         lanes: L,
         team: &dyn Team,
-        texts: &[&[i64]],
+        texts: &[Tokens<'_>],
         out: Sheet<'_>,
     ) -> Result<()> {
         let forward = |team: &dyn Team, members: &[usize]| {
@@ -122,19 +137,19 @@ impl Encoder {
 const LEAST: usize = 48;
 
 /// Which texts a thread runs; one group where texts cannot be shared out evenly.
-fn groups(texts: &[&[i64]], threads: usize) -> Vec<Vec<usize>> {
+fn groups(texts: &[Tokens<'_>], threads: usize) -> Vec<Vec<usize>> {
     let all = || vec![(0..texts.len()).collect()];
-    let tokens: usize = texts.iter().map(|text| text.len()).sum();
+    let tokens: usize = texts.iter().map(Tokens::count).sum();
     if threads < 2 || texts.len() < threads || tokens / threads < LEAST {
         return all();
     }
     // The longest first, each to whom has least.
     let mut order: Vec<usize> = (0..texts.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(texts[i].len()));
+    order.sort_by_key(|&i| std::cmp::Reverse(texts[i].count()));
     let mut groups = vec![(0, Vec::new()); threads];
     for i in order {
         if let Some((load, group)) = groups.iter_mut().min_by_key(|(load, _)| *load) {
-            *load += texts[i].len();
+            *load += texts[i].count();
             group.push(i);
         }
     }

@@ -11,13 +11,14 @@ use crate::engine::encoder::format::{Arithmetic, RowScale};
 use crate::engine::encoder::lanes::Lanes;
 use crate::engine::encoder::line::Floats;
 use crate::engine::encoder::matrix::{Matrix, PANEL, padded};
-use crate::engine::encoder::network::Network;
+use crate::engine::encoder::network::{Network, Output};
 use crate::engine::encoder::norm::Norm;
 use crate::engine::encoder::product::{Activation, Product, Words};
 use crate::engine::encoder::rows::RoundRows;
 use crate::engine::encoder::sheet::Sheet;
 use crate::engine::encoder::team::{Team, part};
-use crate::engine::models::pooling::{Pooling, SMALLEST_NORM};
+use crate::engine::encoder::tokens::Tokens;
+use crate::engine::models::pooling::SMALLEST_NORM;
 use crate::error::Result;
 use crate::memory::reserved;
 use std::marker::PhantomData;
@@ -28,7 +29,7 @@ pub struct Forward<'e, L, A> {
     network: &'e Network,
     lanes: L,
     team: &'e dyn Team,
-    texts: Vec<&'e [i64]>,
+    texts: Vec<Tokens<'e>>,
     /// Which texts of the batch they are.
     members: &'e [usize],
     /// Each text's rows.
@@ -90,7 +91,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
         network: &'e Network,
         lanes: L,
         team: &'e dyn Team,
-        batch: &[&'e [i64]],
+        batch: &[Tokens<'e>],
         members: &'e [usize],
     ) -> Result<Self> {
         let mut texts = reserved(members.len())?;
@@ -98,8 +99,8 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
         let mut rows = reserved(texts.len())?;
         let mut from = 0;
         for text in &texts {
-            rows.push(from..from + text.len());
-            from += text.len();
+            rows.push(from..from + text.count());
+            from += text.count();
         }
         Ok(Forward {
             network,
@@ -121,7 +122,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
         let mut memory = self.memory(tokens)?;
         self.embed(&mut memory, tokens);
         let layers = self.network.shape.layers;
-        let first_only = self.network.pooling == Pooling::Cls;
+        let first_only = self.network.output.is_of_first_token();
         for layer in 0..layers {
             let last = layer + 1 == layers;
             self.layer(&mut memory, layer, tokens, last && first_only);
@@ -134,7 +135,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
         let shape = &self.network.shape;
         let (hidden, heads, inner) = self.widths();
         let block = self.block(tokens);
-        let longest = self.texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        let longest = self.texts.iter().map(Tokens::count).max().unwrap_or(0);
         let scratch = attention::scratch(longest, shape.padded_head());
         let in_word = A::FORMAT.in_word();
         Ok(Memory {
@@ -164,18 +165,23 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
         rows.min(BLOCK * self.team.threads())
     }
 
-    /// The embeddings: token and position, their norm.
+    /// The embeddings: token, position and type, their norm.
     fn embed(&self, memory: &mut Memory, tokens: usize) {
         let (width, _, _) = self.widths();
         let hidden = self.network.shape.hidden;
         let layout = &self.network.layout;
         let states = memory.states.all_mut().chunks_exact_mut(width);
         let added = memory.added.all_mut().chunks_exact_mut(width);
-        let ids = self.texts.iter().flat_map(|text| text.iter().enumerate());
-        for ((state, added), (position, &id)) in states.zip(added).zip(ids) {
-            // `Encoder::run` has seen that the vocabulary has it.
-            let id = usize::try_from(id).unwrap_or(0);
-            state[..hidden].copy_from_slice(self.network.state(&layout.words, id));
+        let positions = self.network.shape.positions;
+        // `Encoder::run` has seen that there are such ids and types.
+        let place = |number: i64| usize::try_from(number).unwrap_or(0);
+        let each = self.texts.iter().flat_map(|text| {
+            let types = text.types.iter().copied().chain(std::iter::repeat(0));
+            text.ids.iter().zip(types).enumerate()
+        });
+        for ((state, added), (position, (&id, own))) in states.zip(added).zip(each) {
+            let position = place(own) * positions + position;
+            state[..hidden].copy_from_slice(self.network.state(&layout.words, place(id)));
             added[..hidden].copy_from_slice(self.network.state(&layout.positions, position));
         }
         self.norm(memory, tokens, self.network.first_norm());
@@ -417,7 +423,7 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
         });
     }
 
-    /// Pools and normalises.
+    /// Pools and normalises, or gives the first states as they are.
     fn pool(&self, memory: &Memory, out: Sheet<'_>, first_only: bool) {
         let hidden = self.network.shape.hidden;
         let (width, _, _) = self.widths();
@@ -433,6 +439,9 @@ impl<'e, L: Lanes, A: Arithmetic<L>> Forward<'e, L, A> {
             for row in rows {
                 let state = &memory.states.all()[row * width..][..hidden];
                 vector.iter_mut().zip(state).for_each(|(sum, x)| *sum += x);
+            }
+            if self.network.output == Output::FirstState {
+                continue;
             }
             // The mean is not divided by the number of tokens: normalising undoes it.
             let squares: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();

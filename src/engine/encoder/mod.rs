@@ -1,6 +1,7 @@
 //! Our own BERT encoder: token ids to vectors with kernels written for the CPUs of today.
 //!
 //! From the bottom up: [`lanes`] is what a CPU does with sixteen numbers, [`line`] and [`sheet`] memory,
+//! [`tokens`] a text,
 //! [`format`] the numbers that products are computed in, [`matrix`] packed weights, [`product`],
 //! [`gelu`], [`norm`], [`rows`] and [`attention`] the kernels. [`shape`] says what an encoder is and where
 //! its weights lie in a [`store`], [`weights`] packs them, [`packed_file`] keeps them; [`network`] is
@@ -32,6 +33,7 @@ pub mod shape;
 pub mod sheet;
 pub mod store;
 pub mod team;
+pub mod tokens;
 pub mod weights;
 
 #[cfg(all(test, target_arch = "x86_64"))]

@@ -1,4 +1,4 @@
-//! What is run: an encoder's sizes, how it pools, and its packed weights.
+//! What is run: an encoder's sizes, what it gives, and its packed weights.
 
 use crate::engine::encoder::format::Format;
 use crate::engine::encoder::line::{Line, floats};
@@ -9,14 +9,30 @@ use crate::engine::models::pooling::Pooling;
 use crate::error::{Error, Result};
 use std::ops::Range;
 
+/// What an encoder gives for a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// An L2-normalised vector, pooled like this.
+    Vector(Pooling),
+    /// The state of its first token, as it is.
+    FirstState,
+}
+
+impl Output {
+    /// Whether the last layer is needed for the first tokens alone.
+    pub fn is_of_first_token(self) -> bool {
+        self != Output::Vector(Pooling::Mean)
+    }
+}
+
 /// A BERT encoder's sizes and weights.
 pub struct Network {
     /// Its sizes.
     pub shape: Shape,
     /// What its products are computed in.
     pub format: Format,
-    /// How vectors are pooled.
-    pub pooling: Pooling,
+    /// What comes out.
+    pub output: Output,
     /// Where its weights are.
     pub layout: Layout,
     store: Store,
@@ -27,7 +43,7 @@ impl Network {
     ///
     /// # Errors
     /// A shape that the kernels cannot run, a store of another size.
-    pub fn new(shape: Shape, format: Format, pooling: Pooling, store: Store) -> Result<Self> {
+    pub fn new(shape: Shape, format: Format, output: Output, store: Store) -> Result<Self> {
         shape.check().map_err(Error::invalid)?;
         let layout = Layout::of(&shape, format);
         if layout.lines != store.lines().len() {
@@ -40,7 +56,7 @@ impl Network {
         Ok(Network {
             shape,
             format,
-            pooling,
+            output,
             layout,
             store,
         })

@@ -1,6 +1,7 @@
 //! BERT by its definition, in double precision, with weights that look random: what the kernels are compared
 //! with.
 
+use crate::engine::encoder::network::Output;
 use crate::engine::encoder::shape::Shape;
 use crate::engine::encoder::weights::{Dense, Embeddings, LayerWeights, WeightSource};
 use crate::engine::models::pooling::Pooling;
@@ -44,7 +45,7 @@ impl WeightSource for Random {
         Ok(Embeddings {
             words: numbers(self.0.vocabulary * hidden, 1.0, 1),
             positions: numbers(self.0.positions * hidden, 0.3, 2),
-            token_type: numbers(hidden, 0.1, 3),
+            token_types: numbers(self.0.token_types * hidden, 0.1, 3),
             norm: self.norm(4),
         })
     }
@@ -140,16 +141,24 @@ pub fn erf(x: f64) -> f64 {
     (1.0 - rest) * x.signum()
 }
 
-/// Vectors of texts.
-pub fn vectors(shape: &Shape, pooling: Pooling, texts: &[Vec<i64>]) -> Vec<Row> {
+/// The types of a text's tokens: of two there are, its second half has the second.
+pub fn types(shape: &Shape, text: &[i64]) -> Vec<i64> {
+    let own = |t: usize| i64::from(shape.token_types > 1 && t > text.len() / 2);
+    (0..text.len()).map(own).collect()
+}
+
+/// What an encoder gives for texts.
+pub fn outputs(shape: &Shape, output: Output, texts: &[Vec<i64>]) -> Vec<Row> {
     let random = Random(shape.clone());
     let front = random.embeddings().unwrap();
     let one = |text: &Vec<i64>| -> Row {
+        let types = types(shape, text);
         let state = |(t, &id): (usize, &i64)| -> Row {
+            let own = &front.token_types[types[t] as usize * shape.hidden..];
             let sum = |i: usize| {
                 let word = front.words[id as usize * shape.hidden + i];
                 let position = front.positions[t * shape.hidden + i];
-                f64::from(word) + f64::from(position) + f64::from(front.token_type[i])
+                f64::from(word) + f64::from(position) + f64::from(own[i])
             };
             (0..shape.hidden).map(sum).collect()
         };
@@ -158,9 +167,10 @@ pub fn vectors(shape: &Shape, pooling: Pooling, texts: &[Vec<i64>]) -> Vec<Row> 
         for layer in 0..shape.layers {
             rows = layer_of(&random.layer(layer).unwrap(), shape, &rows);
         }
-        let pooled: Row = match pooling {
-            Pooling::Cls => rows[0].clone(),
-            Pooling::Mean => (0..shape.hidden)
+        let pooled: Row = match output {
+            Output::FirstState => return rows[0].clone(),
+            Output::Vector(Pooling::Cls) => rows[0].clone(),
+            Output::Vector(Pooling::Mean) => (0..shape.hidden)
                 .map(|i| rows.iter().map(|row| row[i]).sum())
                 .collect(),
         };

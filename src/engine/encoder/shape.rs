@@ -22,18 +22,27 @@ pub struct Shape {
     pub heads: usize,
     /// Layers.
     pub layers: usize,
+    /// Types of tokens that are told apart; 1: all have type 0.
+    #[serde(default = "one")]
+    pub token_types: usize,
     /// Of every norm.
     pub epsilon: f32,
 }
 
+/// Packed files of older versions do not say it.
+fn one() -> usize {
+    1
+}
+
 /// The most that each size may be: more is no BERT, and a file cannot make us reserve more.
-const LARGEST: [(&str, usize); 6] = [
+const LARGEST: [(&str, usize); 7] = [
     ("tokens of the vocabulary", 1 << 20),
     ("positions", 1 << 14),
     ("hidden numbers", 1 << 13),
     ("inner numbers", 1 << 15),
     ("heads", 1 << 8),
     ("layers", 1 << 8),
+    ("types of tokens", 1 << 4),
 ];
 
 impl Shape {
@@ -62,6 +71,7 @@ impl Shape {
             self.inner,
             self.heads,
             self.layers,
+            self.token_types,
         ];
         for ((what, most), size) in LARGEST.into_iter().zip(sizes) {
             if size == 0 || size > most {
@@ -106,7 +116,7 @@ pub struct LayerPlace {
 pub struct Layout {
     /// A state for each token, one behind the other.
     pub words: Range<usize>,
-    /// A state for each position, with that of the first token type added.
+    /// A state for each position, with that of a token type added: first all positions of type 0.
     pub positions: Range<usize>,
     /// The norm of the embeddings.
     pub norm: [Range<usize>; 2],
@@ -128,7 +138,7 @@ impl Layout {
             from..at
         };
         let words = take(shape.vocabulary * shape.hidden);
-        let positions = take(shape.positions * shape.hidden);
+        let positions = take(shape.token_types * shape.positions * shape.hidden);
         let norm = [take(shape.hidden), take(shape.hidden)];
         let layer = LayerPlace::of(shape, format);
         Layout {

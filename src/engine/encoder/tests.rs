@@ -9,13 +9,14 @@ use crate::engine::encoder::lanes::portable::Portable;
 use crate::engine::encoder::lanes::{Kernel, LANES, Lanes, avx2, avx512};
 use crate::engine::encoder::line::zeroed;
 use crate::engine::encoder::matrix::{MatrixPlace, PANEL, padded};
-use crate::engine::encoder::network::Network;
+use crate::engine::encoder::network::{Network, Output};
 use crate::engine::encoder::oracle::{self, numbers};
 use crate::engine::encoder::product::{Activation, Product, Words};
 use crate::engine::encoder::shape::Shape;
 use crate::engine::encoder::sheet::Sheet;
 use crate::engine::encoder::store::Store;
 use crate::engine::encoder::team::{Alone, Team};
+use crate::engine::encoder::tokens::Tokens;
 use crate::engine::encoder::weights::{self, WeightSource};
 use crate::engine::models::pooling::Pooling;
 use proptest::prelude::*;
@@ -154,15 +155,25 @@ fn shape(hidden: usize, inner: usize, heads: usize, layers: usize) -> Shape {
         inner,
         heads,
         layers,
+        token_types: 1,
         epsilon: 1e-12,
     }
 }
 
-fn encoder(shape: &Shape, format: Format, pooling: Pooling, cpu: Cpu) -> Encoder {
+fn two_types(shape: Shape) -> Shape {
+    Shape {
+        token_types: 2,
+        ..shape
+    }
+}
+
+const CLS: Output = Output::Vector(Pooling::Cls);
+
+fn encoder(shape: &Shape, format: Format, output: Output, cpu: Cpu) -> Encoder {
     let store =
         weights::pack(shape, format, cpu.most(), &oracle::Random(shape.clone()), 2).unwrap();
     Encoder::new(
-        Network::new(shape.clone(), format, pooling, Store::Own(store)).unwrap(),
+        Network::new(shape.clone(), format, output, Store::Own(store)).unwrap(),
         cpu,
     )
     .unwrap()
@@ -189,8 +200,14 @@ fn texts(lengths: &[usize]) -> Vec<Vec<i64>> {
 }
 
 fn run(encoder: &Encoder, team: &dyn Team, texts: &[Vec<i64>]) -> Vec<f32> {
-    let texts: Vec<&[i64]> = texts.iter().map(Vec::as_slice).collect();
-    let mut out = vec![0.0; texts.len() * encoder.network.shape.hidden];
+    let shape = &encoder.network.shape;
+    let types: Vec<_> = texts
+        .iter()
+        .map(|text| oracle::types(shape, text))
+        .collect();
+    let texts = texts.iter().zip(&types);
+    let texts: Vec<Tokens<'_>> = texts.map(|(ids, types)| Tokens { ids, types }).collect();
+    let mut out = vec![0.0; texts.len() * shape.hidden];
     encoder.run(team, &texts, &mut out).unwrap();
     out
 }
@@ -213,15 +230,20 @@ impl Team for Threads {
 
 #[test]
 fn vectors_are_those_of_the_definition() {
-    for (shape, pooling) in [
-        (shape(32, 64, 4, 2), Pooling::Cls),
-        (shape(48, 80, 3, 3), Pooling::Mean),
-        (shape(128, 192, 2, 1), Pooling::Cls),
+    for (shape, output) in [
+        (shape(32, 64, 4, 2), CLS),
+        (shape(48, 80, 3, 3), Output::Vector(Pooling::Mean)),
+        (shape(128, 192, 2, 1), CLS),
+        (two_types(shape(32, 64, 4, 2)), CLS),
+        (
+            two_types(shape(48, 80, 3, 2)),
+            Output::Vector(Pooling::Mean),
+        ),
     ] {
         let texts = texts(&[1, 5, 16, 17, 40]);
-        let wanted = oracle::vectors(&shape, pooling, &texts);
+        let wanted = oracle::outputs(&shape, output, &texts);
         for cpu in cpus() {
-            let found = run(&encoder(&shape, Format::Fp32, pooling, cpu), &Alone, &texts);
+            let found = run(&encoder(&shape, Format::Fp32, output, cpu), &Alone, &texts);
             for (a, b) in wanted.iter().flatten().zip(&found) {
                 assert!(
                     (a - f64::from(*b)).abs() < 2e-6,
@@ -232,7 +254,7 @@ fn vectors_are_those_of_the_definition() {
                 if !cpu.has(format) {
                     continue;
                 }
-                let found = run(&encoder(&shape, format, pooling, cpu), &Alone, &texts);
+                let found = run(&encoder(&shape, format, output, cpu), &Alone, &texts);
                 for (a, b) in wanted.iter().zip(found.chunks_exact(shape.hidden)) {
                     let cosine: f64 = a.iter().zip(b).map(|(a, b)| a * f64::from(*b)).sum();
                     assert!(cosine > least, "{cpu:?} {format:?} {shape:?}: {cosine}");
@@ -243,16 +265,29 @@ fn vectors_are_those_of_the_definition() {
 }
 
 #[test]
+fn first_states_are_not_normalised() {
+    let shape = two_types(shape(32, 64, 4, 2));
+    let texts = texts(&[1, 5, 16, 40]);
+    let wanted = oracle::outputs(&shape, Output::FirstState, &texts);
+    for cpu in cpus() {
+        let encoder = encoder(&shape, Format::Fp32, Output::FirstState, cpu);
+        for (a, b) in wanted.iter().flatten().zip(&run(&encoder, &Alone, &texts)) {
+            assert!((a - f64::from(*b)).abs() < 1e-5, "{cpu:?}: {a} {b}");
+        }
+    }
+}
+
+#[test]
 fn a_vector_depends_on_its_text_alone() {
-    let shape = shape(64, 128, 2, 3);
+    let shape = two_types(shape(64, 128, 2, 3));
     let texts = texts(&[1, 512, 3, 60, 60, 17, 33, 2, 250, 16]);
     for cpu in cpus() {
         for format in [Format::Fp32, Format::Bf16, Format::Int8] {
-            for pooling in [Pooling::Cls, Pooling::Mean] {
+            for output in [CLS, Output::Vector(Pooling::Mean), Output::FirstState] {
                 if !cpu.has(format) {
                     continue;
                 }
-                let encoder = encoder(&shape, format, pooling, cpu);
+                let encoder = encoder(&shape, format, output, cpu);
                 let alone: Vec<f32> = texts
                     .iter()
                     .flat_map(|text| run(&encoder, &Alone, std::slice::from_ref(text)))
@@ -280,8 +315,7 @@ fn cpus_give_the_same_bits() {
         let kinds = cpus()
             .into_iter()
             .filter(|cpu| format != Format::Int8 || cpu.most() == i8::MAX);
-        let found =
-            kinds.map(|cpu| run(&encoder(&shape, format, Pooling::Cls, cpu), &Alone, &texts));
+        let found = kinds.map(|cpu| run(&encoder(&shape, format, CLS, cpu), &Alone, &texts));
         let all: Vec<_> = found.map(|vectors| bits(&vectors)).collect();
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{format:?}");
     }
@@ -291,15 +325,22 @@ fn cpus_give_the_same_bits() {
 fn what_is_no_text_of_the_model_is_refused() {
     let shape = shape(32, 64, 2, 1);
     let Some(&cpu) = cpus().first() else { return };
-    let encoder = encoder(&shape, Format::Fp32, Pooling::Cls, cpu);
+    let encoder = encoder(&shape, Format::Fp32, CLS, cpu);
     let mut out = vec![0.0; 32];
-    for (text, why) in [
-        (vec![], "0 tokens"),
-        (vec![1; 521], "521 tokens"),
-        (vec![1, 50], "token 50"),
-        (vec![-1], "token -1"),
+    for (ids, types, why) in [
+        (vec![], vec![], "0 tokens"),
+        (vec![1; 521], vec![], "521 tokens"),
+        (vec![1, 50], vec![], "token 50"),
+        (vec![-1], vec![], "token -1"),
+        (vec![1, 2], vec![0], "1 types for a text of 2 tokens"),
+        (vec![1, 2], vec![0, 1], "a token of type 1, there are 1"),
+        (vec![1], vec![-1], "a token of type -1"),
     ] {
-        let refused = encoder.run(&Alone, &[&text], &mut out).unwrap_err();
+        let text = Tokens {
+            ids: &ids,
+            types: &types,
+        };
+        let refused = encoder.run(&Alone, &[text], &mut out).unwrap_err();
         assert!(refused.message().contains(why), "{refused}");
     }
     encoder.run(&Alone, &[], &mut []).unwrap();

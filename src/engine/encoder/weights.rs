@@ -39,8 +39,8 @@ pub struct Embeddings {
     pub words: Vec<f32>,
     /// `positions x hidden`
     pub positions: Vec<f32>,
-    /// The state of the token type 0.
-    pub token_type: Vec<f32>,
+    /// `token types x hidden`
+    pub token_types: Vec<f32>,
     /// Gain and bias.
     pub norm: [Vec<f32>; 2],
 }
@@ -119,14 +119,16 @@ fn pack_embeddings(
         shape.positions * shape.hidden,
     )?;
     expect(
-        "the state of a token type",
-        &source.token_type,
-        shape.hidden,
+        "states of token types",
+        &source.token_types,
+        shape.token_types * shape.hidden,
     )?;
     put(&mut store[layout.words.clone()], &source.words);
-    let positions = source.positions.chunks_exact(shape.hidden);
-    let sums = positions.flat_map(|row| row.iter().zip(&source.token_type).map(|(a, b)| a + b));
-    let sums: Vec<f32> = sums.collect();
+    let types = source.token_types.chunks_exact(shape.hidden);
+    let sums: Vec<f32> = types
+        .flat_map(|own| source.positions.iter().zip(own.iter().cycle()))
+        .map(|(position, own)| position + own)
+        .collect();
     put(&mut store[layout.positions.clone()], &sums);
     put_norm(shape, &source.norm, &layout.norm, store)
 }

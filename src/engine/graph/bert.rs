@@ -8,10 +8,10 @@
 use crate::engine::encoder::shape::Shape;
 use crate::engine::encoder::weights::{Dense, Embeddings, LayerWeights, WeightSource};
 use crate::engine::graph::attention::{self, Found};
-use crate::engine::graph::bert_parts::{DenseFound, Norm, dense, gelu, norm};
+use crate::engine::graph::bert_parts::{DenseFound, Norm, dense, gelu, norm, starts_at_zero};
 use crate::engine::graph::edit::{self, Index};
 use crate::engine::onnx::graph::OnnxGraph;
-use crate::engine::onnx::protobuf::{Model, Node, Tensor, data_type};
+use crate::engine::onnx::protobuf::{Model, Tensor, data_type};
 use crate::engine::onnx::tensors;
 use crate::error::Result as Fallible;
 use std::collections::HashMap;
@@ -19,8 +19,10 @@ use std::collections::HashMap;
 /// A recognised encoder.
 #[derive(Debug)]
 pub struct Bert<'g> {
-    /// Its sizes.
+    /// Its sizes, where all tokens have type 0.
     pub shape: Shape,
+    /// The types of tokens that the graph tells apart; 1: it has no input for them.
+    pub token_types_told: usize,
     words: &'g Tensor,
     positions: &'g Tensor,
     token_types: Option<&'g Tensor>,
@@ -48,15 +50,14 @@ const MOST_LAYERS: usize = 256;
 ///
 /// # Errors
 /// What was not found.
-pub fn recognise<'g>(model: &'g Model, hidden: &str) -> Result<Bert<'g>, String> {
+pub fn recognise<'g>(model: &'g Model, hidden: &'g str) -> Result<Bert<'g>, String> {
     if let Some(reason) = edit::refusal(model) {
         return Err(reason.to_owned());
     }
     let index = Index::new(model);
     let walk = Walk::new(&index);
     let mut layers = Vec::new();
-    let hidden = model.body().output.iter().find(|o| o.name() == hidden);
-    let mut value = hidden.map_or("", |o| index.alias(o.name()));
+    let mut value = index.alias(hidden);
     let (mut heads, mut epsilon) = (None, None);
     loop {
         let norm = norm(&index, value).ok_or_else(|| walk.at(layers.len(), "no layer norm"))?;
@@ -90,6 +91,8 @@ struct Front<'g> {
     words: &'g Tensor,
     positions: &'g Tensor,
     token_types: Option<&'g Tensor>,
+    /// Whether the graph's input says which token has which type.
+    types_are_told: bool,
 }
 
 impl<'a, 'g> Walk<'a, 'g> {
@@ -184,11 +187,16 @@ impl<'a, 'g> Walk<'a, 'g> {
             }
         }
         let (mut words, mut positions, mut token_types) = (None, None, None);
+        let mut types_are_told = false;
         for part in parts {
             let slot = match self.table(part)? {
                 (table, Rows::Tokens) => words.replace(table),
                 (table, Rows::Positions) => positions.replace(table),
-                (table, Rows::TokenTypes) => token_types.replace(table),
+                (table, Rows::FirstType) => token_types.replace(table),
+                (table, Rows::TokenTypes) => {
+                    types_are_told = true;
+                    token_types.replace(table)
+                }
             };
             if slot.is_some() {
                 return None;
@@ -198,6 +206,7 @@ impl<'a, 'g> Walk<'a, 'g> {
             words: words?,
             positions: positions?,
             token_types,
+            types_are_told,
         })
     }
 
@@ -206,7 +215,7 @@ impl<'a, 'g> Walk<'a, 'g> {
         let index = self.index;
         if let Some(slice) = index.made_by(value, "Slice") {
             let (table, kind) = index.weight(slice.arg(0))?;
-            let from_start = self.starts_at_zero(slice, 0);
+            let from_start = starts_at_zero(index, slice, 0);
             return (kind == data_type::FLOAT && from_start).then_some((table, Rows::Positions));
         }
         let gather = index.made_by(value, "Gather")?;
@@ -217,31 +226,17 @@ impl<'a, 'g> Walk<'a, 'g> {
             "input_ids" => Rows::Tokens,
             "token_type_ids" => Rows::TokenTypes,
             _ => match index.integers(ids) {
-                Some(zeros) if zeros.iter().all(|&id| id == 0) => Rows::TokenTypes,
+                Some(zeros) if zeros.iter().all(|&id| id == 0) => Rows::FirstType,
                 Some(_) => return None,
                 None => {
                     let slice = index.made_by(ids, "Slice")?;
                     let all = index.integers(slice.arg(0))?;
                     let counted = all.iter().enumerate().all(|(i, &id)| id == i as i64);
-                    (counted && self.starts_at_zero(slice, 1)).then_some(Rows::Positions)?
+                    (counted && starts_at_zero(index, slice, 1)).then_some(Rows::Positions)?
                 }
             },
         };
         (kind == data_type::FLOAT).then_some((table, rows))
-    }
-
-    /// Whether a slice has the first elements of an axis, one after the other.
-    fn starts_at_zero(&self, slice: &'g Node, axis: i64) -> bool {
-        let single =
-            |at: usize, otherwise: i64| match slice.input.get(at).filter(|name| !name.is_empty()) {
-                None => Some(otherwise),
-                Some(name) => self
-                    .index
-                    .integers(name)
-                    .filter(|v| v.len() == 1)
-                    .map(|v| v[0]),
-            };
-        single(1, 0) == Some(0) && single(3, axis) == Some(axis) && single(4, 1) == Some(1)
     }
 
     fn bert(
@@ -266,11 +261,14 @@ impl<'a, 'g> Walk<'a, 'g> {
             inner: layers.first().map_or(0, |layer| size(layer.up[0], 1)),
             heads: usize::try_from(heads).unwrap_or(0),
             layers: layers.len(),
+            token_types: 1,
             epsilon,
         };
         shape.check()?;
+        let table = front.token_types.filter(|_| front.types_are_told);
         Ok(Bert {
             shape,
+            token_types_told: table.map_or(1, |table| size(table, 0)),
             words: front.words,
             positions: front.positions,
             token_types: front.token_types,
@@ -284,6 +282,7 @@ enum Rows {
     Tokens,
     Positions,
     TokenTypes,
+    FirstType,
 }
 
 /// The weights of a recognised encoder, read from the graph's files.
@@ -312,15 +311,16 @@ impl GraphWeights<'_> {
 impl WeightSource for GraphWeights<'_> {
     fn embeddings(&self) -> Fallible<Embeddings> {
         let bert = &self.bert;
-        let mut token_type = match bert.token_types {
+        let count = bert.shape.token_types * bert.shape.hidden;
+        let mut token_types = match bert.token_types {
             Some(table) => self.floats(table)?,
-            None => vec![0.0; bert.shape.hidden],
+            None => vec![0.0; count],
         };
-        token_type.truncate(bert.shape.hidden);
+        token_types.truncate(count);
         Ok(Embeddings {
             words: self.floats(bert.words)?,
             positions: self.floats(bert.positions)?,
-            token_type,
+            token_types,
             norm: self.pair(bert.norm)?,
         })
     }

@@ -1,4 +1,5 @@
-//! The parts of an encoder that exporters write in several ways: a product with its bias, GELU, a norm.
+//! The parts of an encoder that exporters write in several ways: a product with its bias, GELU, a norm,
+//! a slice.
 
 use crate::engine::graph::edit::Index;
 use crate::engine::onnx::protobuf::{Node, Tensor, data_type};
@@ -162,4 +163,14 @@ fn mean<'g>(index: &Index<'g>, value: &str) -> Option<&'g str> {
     };
     let last = axes == [-1] || axes == [2];
     (last && node.int("keepdims").unwrap_or(1) == 1).then(|| index.alias(node.arg(0)))
+}
+
+/// Whether a slice has the first elements of an axis, one after the other.
+pub fn starts_at_zero(index: &Index<'_>, slice: &Node, axis: i64) -> bool {
+    let single =
+        |at: usize, otherwise: i64| match slice.input.get(at).filter(|name| !name.is_empty()) {
+            None => Some(otherwise),
+            Some(name) => index.integers(name).filter(|v| v.len() == 1).map(|v| v[0]),
+        };
+    single(1, 0) == Some(0) && single(3, axis) == Some(axis) && single(4, 1) == Some(1)
 }

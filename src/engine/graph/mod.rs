@@ -3,8 +3,9 @@
 //! they did.
 //!
 //! [`edit`] is what passes share; [`attention`], [`last_layer`], [`pool`], [`int8`] and [`fp16`] are the
-//! passes; [`bert`] recognises what our own encoder can run, by the parts of [`bert_parts`]; [`bound`] says how far they may move a vector; [`graph_cache`] keeps prepared graphs in a
-//! folder. Uses `engine::onnx` and the words of `engine::models`; names no runtime.
+//! passes; [`bert`] recognises what our own encoder can run, by the parts of [`bert_parts`], and
+//! [`head`] what stands on it in a reranker; [`bound`] says how far they may move a vector; [`graph_cache`] keeps
+//! prepared graphs in a folder. Uses `engine::onnx` and the words of `engine::models`; names no runtime.
 
 pub mod attention;
 pub mod bert;
@@ -13,6 +14,7 @@ pub mod bound;
 pub mod edit;
 pub mod fp16;
 pub mod graph_cache;
+pub mod head;
 pub mod int8;
 pub mod last_layer;
 pub mod pool;

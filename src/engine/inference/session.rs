@@ -45,8 +45,8 @@ pub enum Graph<'g> {
     File(&'g Path),
     /// A graph in memory, to be used.
     Prepared(&'g OnnxGraph),
-    /// Our own encoder, with the inputs of the file's graph.
-    Encoder(&'g OnnxGraph, &'g Arc<Encoder>),
+    /// A graph of [`operator`]'s in memory, and the encoder in it.
+    Encoder(&'g protobuf::Model, &'g Arc<Encoder>),
     /// A graph in memory, to be run once: loaded quickly, with its weights mapped and nothing optimised.
     Probed(&'g OnnxGraph),
 }
@@ -266,8 +266,8 @@ pub(super) fn open_graph(graph: Graph<'_>, settings: &Settings) -> Result<OrtSes
             };
             prepared(runtime, settings, source, resident).map_err(|e| Error::invalid(said(&e)))
         }
-        Graph::Encoder(source, encoder) => {
-            encoded(runtime, settings, source, encoder).map_err(|e| Error::invalid(said(&e)))
+        Graph::Encoder(graph, encoder) => {
+            encoded(runtime, settings, graph, encoder).map_err(|e| Error::invalid(said(&e)))
         }
         Graph::Probed(source) => {
             probed(runtime, settings, source).map_err(|e| Error::invalid(said(&e)))
@@ -325,10 +325,9 @@ fn prepared(
 fn encoded(
     runtime: &runtime::Runtime,
     settings: &Settings,
-    source: &OnnxGraph,
+    graph: &protobuf::Model,
     encoder: &Arc<Encoder>,
 ) -> ort::Result<OrtSession> {
-    let graph = operator::graph(&source.model, settings.dims);
     let operators = operator::domain(Arc::clone(encoder), settings.threads)?;
     plain(runtime, settings)?
         .with_operators(operators)?

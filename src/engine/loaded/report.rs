@@ -71,7 +71,7 @@ fn embedder_report(model: &Embedder) -> Value {
         "query_instruction": config.query_instruction,
         "device": device_report(model.device()),
         "precision": model.precision().name(),
-        "encoder": encoder_report(model),
+        "encoder": encoder_report(model.native()),
         "passes": prepare::describe(model.passes()),
         "graph_cache": model.graph_cache().unwrap_or("off"),
         "threads": model.threads(),
@@ -88,8 +88,8 @@ fn embedder_report(model: &Embedder) -> Value {
     })
 }
 
-fn encoder_report(model: &Embedder) -> Value {
-    match model.native() {
+fn encoder_report(native: Result<(&'static str, &'static str), &str>) -> Value {
+    match native {
         Ok((kernels, weights)) => json!({
             "kind": "native",
             "kernels": kernels,
@@ -108,6 +108,7 @@ fn reranker_report(model: &Reranker) -> Value {
         "max_length": model.max_length(),
         "device": device_report(model.device()),
         "precision": model.precision().name(),
+        "encoder": encoder_report(model.native()),
         "passes": prepare::describe(model.passes()),
         "threads": model.threads(),
         "batch_tokens": model.batch_tokens(),

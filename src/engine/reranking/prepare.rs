@@ -1,5 +1,5 @@
-//! From a reranker's files to the scorer that runs: on which device, with which passes, and whether they
-//! did no harm.
+//! From a reranker's files to the scorer that runs: on which device, with our own encoder or with which passes,
+//! and whether they did no harm.
 //!
 //! Of the passes over graphs those fit that look at no vector: `attention`, and the one that makes a
 //! precision that was asked for. A changed graph scores two probe pairs before it is used, and is compared
@@ -9,6 +9,7 @@
 use crate::engine::graph::int8::Range;
 use crate::engine::graph::{self, Facts, edit};
 use crate::engine::inference::prepare::make::Apply;
+use crate::engine::inference::prepare::native::{self, Native};
 use crate::engine::inference::providers;
 use crate::engine::inference::runtime;
 use crate::engine::inference::scorer::{LOGITS, Scorer};
@@ -20,6 +21,7 @@ use crate::engine::models::options::Options;
 use crate::engine::models::pass::{Pass, PassReport};
 use crate::engine::models::precision::{Precision, is_quantised};
 use crate::engine::onnx::graph::OnnxGraph;
+use crate::engine::reranking::native_scorer::NativeScorer;
 use crate::engine::stop::Stop;
 use crate::engine::text::pairs::Pair;
 use crate::error::{Error, Kind, Result};
@@ -36,6 +38,8 @@ pub struct Prepared {
     pub device: Device,
     /// Why `auto` did not get a GPU.
     pub device_reason: Option<String>,
+    /// Our own encoder, or why the graph runs whole.
+    pub native: std::result::Result<Native, String>,
 }
 
 /// Why a graph or a device is not used.
@@ -51,7 +55,7 @@ pub fn load(
     options: &Options,
     threads: usize,
     probe: &[Pair],
-    stop: &dyn Stop,
+    stop: &(dyn Stop + Sync),
 ) -> Result<Prepared> {
     // Its own trouble is no device's.
     runtime::get()?;
@@ -101,25 +105,51 @@ struct Job<'a> {
     probe: Vec<&'a Pair>,
     /// Applies one pass; a parameter, so that tests can have wrong ones.
     apply: Apply,
-    stop: &'a dyn Stop,
+    stop: &'a (dyn Stop + Sync),
 }
 
 impl Job<'_> {
     fn run(&self) -> Result<Prepared> {
-        let usable = self
-            .files
-            .graph_source()
-            .map_err(|e| e.message().to_owned());
-        let usable = usable.and_then(|source| {
+        self.stop.check()?;
+        let read = self.files.graph_source();
+        let read = read.map_err(|e| e.message().to_owned());
+        let native = read.as_ref().map_err(Clone::clone);
+        let reason = match native.and_then(|source| self.native(source)) {
+            Ok(prepared) => return Ok(prepared),
+            Err(reason) => reason,
+        };
+        self.stop.check()?;
+        native::check_not_needed(self.options, self.files.graph(), &reason)?;
+        let usable = read.and_then(|source| {
             runtime::get()
                 .map_err(|e| e.to_string())?
                 .takes_graphs_in_memory()?;
             Ok(source)
         });
-        let source = match usable {
-            Ok(source) => source,
-            Err(reason) => return self.as_it_is(None, Some(reason)),
-        };
+        let mut prepared = match usable {
+            Ok(source) => self.graph(source),
+            Err(unusable) => self.as_it_is(None, Some(unusable)),
+        }?;
+        prepared.native = Err(reason);
+        Ok(prepared)
+    }
+
+    /// Our own encoder under the graph's head.
+    fn native(&self, source: &OnnxGraph) -> std::result::Result<Prepared, Reason> {
+        let scores = || self.probe(source);
+        let (mut made, wanted) = NativeScorer::open(source, self.options, &self.settings, scores)?;
+        let found = made.scorer.probe(&self.probe).map_err(|e| e.to_string())?;
+        Tolerance::of_encoder(made.precision)
+            .check(&wanted, &found)
+            .map_err(|found| format!("its scores are not the graph's: {found}"))?;
+        let passes = vec![report(Some("the native encoder runs".to_owned()))];
+        let mut prepared = self.prepared(made.scorer, made.precision, passes);
+        prepared.native = Ok(made.native);
+        Ok(prepared)
+    }
+
+    /// The graph, with the passes that fit.
+    fn graph(&self, source: OnnxGraph) -> Result<Prepared> {
         let precision = graph::precision(&source.model, LOGITS);
         let making = self.precision_pass(precision)?;
         let facts = Facts {
@@ -263,6 +293,7 @@ impl Job<'_> {
             passes,
             device: self.settings.device,
             device_reason: None,
+            native: Err(String::new()),
         }
     }
 
@@ -308,6 +339,8 @@ enum Tolerance {
     Device,
     /// Half precision.
     Half,
+    /// bfloat16: three bits less than half precision.
+    Bfloat16,
     /// Eight bits.
     Int8,
 }
@@ -321,11 +354,22 @@ impl Tolerance {
         }
     }
 
+    /// What our own encoder may do to a graph in single precision.
+    fn of_encoder(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 => Tolerance::Rounding,
+            Precision::Fp16 => Tolerance::Half,
+            Precision::Bf16 => Tolerance::Bfloat16,
+            Precision::Int8 => Tolerance::Int8,
+        }
+    }
+
     fn most(self) -> f64 {
         match self {
             Tolerance::Rounding => 1e-4,
             Tolerance::Device => 1e-2,
             Tolerance::Half => 0.1,
+            Tolerance::Bfloat16 => 0.5,
             Tolerance::Int8 => 1.0,
         }
     }

@@ -9,7 +9,7 @@ use crate::engine::models::device::is_out_of_memory;
 use crate::engine::models::files::ModelFiles;
 use crate::engine::models::find::ModelLocation;
 use crate::engine::models::kind::check_reranker;
-use crate::engine::models::options::{EncoderChoice, Options, Overflow};
+use crate::engine::models::options::{Options, Overflow};
 use crate::engine::models::pass::PassReport;
 use crate::engine::models::precision::Precision;
 use crate::engine::reranking::prepare;
@@ -35,6 +35,7 @@ pub struct Reranker {
     threads: usize,
     precision: Precision,
     passes: Vec<PassReport>,
+    native: std::result::Result<(&'static str, &'static str), String>,
     encoder: PairEncoder,
     scorer: Turns<Scorer>,
     budget: AtomicUsize,
@@ -81,7 +82,7 @@ impl Reranker {
         location: &ModelLocation,
         files: &ModelFiles,
         options: &Options,
-        stop: &dyn Stop,
+        stop: &(dyn Stop + Sync),
     ) -> Result<Self> {
         check_options(options)?;
         let config = configure(location, options)?;
@@ -113,6 +114,7 @@ impl Reranker {
             threads,
             precision: prepared.precision,
             passes: prepared.passes,
+            native: prepared.native.map(|native| native.describe()),
             encoder,
             runs: prepared.scorer.runs(),
             scorer: Turns::new(prepared.scorer),
@@ -253,6 +255,14 @@ impl Reranker {
         self.precision
     }
 
+    /// The kernels of our own encoder and where its weights are, or why the graph runs whole.
+    ///
+    /// # Errors
+    /// That reason.
+    pub fn native(&self) -> std::result::Result<(&'static str, &'static str), &str> {
+        self.native.as_ref().copied().map_err(String::as_str)
+    }
+
     /// What became of each graph pass.
     pub fn passes(&self) -> &[PassReport] {
         &self.passes
@@ -296,13 +306,6 @@ fn check_options(options: &Options) -> Result<()> {
         return Err(Error::invalid(format!(
             "option {key} is for embedding models, and this is a reranking model; leave it out"
         )));
-    }
-    // Our own encoder gives hidden states to be pooled, and knows no head.
-    if options.encoder == EncoderChoice::Native || options.precision == Some(Precision::Bf16) {
-        return Err(Error::invalid(
-            "encoder 'native' and precision 'bf16' are for embedding models, and this is a reranking model; \
-             leave them out, or take precision 'int8' or 'fp16'",
-        ));
     }
     Ok(())
 }

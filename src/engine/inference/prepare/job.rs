@@ -5,13 +5,12 @@ use crate::engine::encoder::packed_file::Fingerprints;
 use crate::engine::graph::int8::Range;
 use crate::engine::graph::{self, Facts, edit, graph_cache};
 use crate::engine::inference::prepare::make::{Apply, Built, Maker};
-use crate::engine::inference::prepare::native::{NONE, Native, NativeSession, Plan};
+use crate::engine::inference::prepare::native::{self, NONE, Native, NativeSession, Plan};
 use crate::engine::inference::prepare::reports::{NOT_ASKED, all_off, complete, sort};
 use crate::engine::inference::prepare::target::Target;
 use crate::engine::inference::runtime;
 use crate::engine::inference::session::{Graph, OUTPUTS, Session};
 use crate::engine::models::device::Device;
-use crate::engine::models::options::EncoderChoice;
 use crate::engine::models::pass::{Pass, PassReport};
 use crate::engine::models::precision::{Precision, is_quantised};
 use crate::engine::onnx::graph::OnnxGraph;
@@ -87,7 +86,8 @@ impl Job<'_> {
             Err(reason) => reason,
         };
         self.target.stop.check()?;
-        self.must_be_native(&reason)?;
+        let options = self.target.options;
+        native::check_not_needed(options, self.target.files.graph(), &reason)?;
         let mut loaded = match known {
             Ok((source, hidden)) => self.graph(source, hidden),
             Err(reason) => self.as_it_is(None, all_off(&reason)),
@@ -128,7 +128,7 @@ impl Job<'_> {
     /// No runtime.
     pub fn packed(&self) -> Result<std::result::Result<Loaded, Option<String>>> {
         runtime::get()?;
-        let Ok(plan) = Plan::of(&self.target) else {
+        let Ok(plan) = Plan::of(self.target.options, self.target.settings.device) else {
             return Ok(Err(None));
         };
         let Ok(source) = self.target.files.graph_source() else {
@@ -140,7 +140,7 @@ impl Job<'_> {
 
     /// Our own encoder.
     fn native(&self, source: &OnnxGraph, hidden: &str) -> std::result::Result<Loaded, String> {
-        let plan = Plan::of(&self.target)?;
+        let plan = Plan::of(self.target.options, self.target.settings.device)?;
         let file = graph::precision(&source.model, hidden);
         if file != Precision::Fp32 {
             return Err(format!("the file computes in {}", file.name()));
@@ -176,22 +176,6 @@ impl Job<'_> {
             device_reason: None,
             native: Ok(native),
         }
-    }
-
-    /// # Errors
-    /// What was asked for by name and only our own encoder has.
-    fn must_be_native(&self, reason: &str) -> Result<()> {
-        let asked = match (self.target.options.encoder, self.target.options.precision) {
-            (EncoderChoice::Native, _) => "option encoder is 'native'",
-            (_, Some(Precision::Bf16)) => {
-                "option precision is 'bf16', which the native encoder alone has"
-            }
-            _ => return Ok(()),
-        };
-        Err(Error::invalid(format!(
-            "{asked}, and {} cannot be run by the native encoder: {reason}; leave the option out",
-            self.target.files.graph().display()
-        )))
     }
 
     /// A graph that was kept, or one that is made and kept; and what to say of it.

@@ -4,19 +4,22 @@
 use crate::engine::encoder::cpu::Cpu;
 use crate::engine::encoder::encoder::Encoder;
 use crate::engine::encoder::format::Format;
-use crate::engine::encoder::network::Network;
+use crate::engine::encoder::network::{Network, Output};
 use crate::engine::encoder::packed_file::{self, Fingerprints, Header};
 use crate::engine::encoder::shape::Shape;
 use crate::engine::encoder::store::Store;
 use crate::engine::encoder::weights;
-use crate::engine::graph::bert::{self, GraphWeights};
+use crate::engine::graph::bert::{self, Bert, GraphWeights};
 use crate::engine::graph::bound::Bound;
+use crate::engine::inference::operator;
 use crate::engine::inference::prepare::target::Target;
 use crate::engine::inference::runner::{SharedVector, Vectors};
 use crate::engine::inference::session::{Graph, Session};
-use crate::engine::models::options::EncoderChoice;
+use crate::engine::models::device::Device;
+use crate::engine::models::options::{EncoderChoice, Options};
 use crate::engine::models::precision::Precision;
 use crate::engine::onnx::graph::OnnxGraph;
+use crate::error::{Error, Result as Fallible};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,9 +55,8 @@ impl Plan {
     ///
     /// # Errors
     /// Why they do not.
-    pub fn of(target: &Target<'_>) -> Result<Self, String> {
-        let options = target.options;
-        if target.settings.device.is_gpu() {
+    pub fn of(options: &Options, device: Device) -> Result<Self, String> {
+        if device.is_gpu() {
             return Err("it runs on CPUs".into());
         }
         match (options.encoder, &options.passes) {
@@ -78,7 +80,8 @@ impl Plan {
         Ok(Plan { cpu, format })
     }
 
-    fn precision(&self) -> Precision {
+    /// What it computes in.
+    pub fn precision(&self) -> Precision {
         match self.format {
             Format::Fp32 => Precision::Fp32,
             Format::Bf16 => Precision::Bf16,
@@ -145,7 +148,9 @@ impl Plan {
             return Err("it is of another size than config.json says".into());
         }
         let store = packed_file::store(file, &header)?;
-        let mut made = self.session(target, source, header.shape, store)?;
+        let output = Output::Vector(target.settings.pooling);
+        let encoder = self.over(header.shape.clone(), output, store)?;
+        let mut made = self.session(target, source, encoder)?;
         let probe = made
             .session
             .probe(&target.probe)
@@ -169,33 +174,23 @@ impl Plan {
         hidden: &str,
     ) -> Result<NativeSession, String> {
         let bert = bert::recognise(&source.model, hidden)?;
-        let shape = bert.shape.clone();
-        if shape.hidden != target.settings.dims {
+        if bert.shape.hidden != target.settings.dims {
             return Err(format!(
                 "its states have {} numbers, config.json says {}",
-                shape.hidden, target.settings.dims
+                bert.shape.hidden, target.settings.dims
             ));
         }
-        let weights = GraphWeights { source, bert };
-        let pack = || -> Result<NativeSession, String> {
-            let most = self.cpu.most();
-            let store = weights::pack(&shape, self.format, most, &weights, target.settings.threads);
-            let store = store.map_err(|e| e.message().to_owned())?;
-            self.session(target, source, shape.clone(), Store::Own(store))
+        let output = Output::Vector(target.settings.pooling);
+        let make = || {
+            let encoder = self.encoder(source, bert, output, target.settings.threads)?;
+            self.session(target, source, encoder)
         };
         let probe = || -> Result<Vectors, String> {
             let session = Session::open(Graph::Probed(source), &target.settings);
             let vectors = session.and_then(|mut session| session.probe(&target.probe));
             vectors.map_err(|e| format!("the self-check failed: {e}"))
         };
-        let (reference, made) = std::thread::scope(|scope| {
-            let reference = scope.spawn(probe);
-            let made = pack();
-            (reference.join(), made)
-        });
-        let mut made = made?;
-        let reference =
-            reference.unwrap_or_else(|_| Err("a panic in the self-check".to_owned()))?;
+        let (reference, mut made) = beside(probe, make)?;
         let vectors = made
             .session
             .probe(&target.probe)
@@ -214,34 +209,100 @@ impl Plan {
         Ok(made)
     }
 
+    /// A recognised encoder with weights of the graph.
+    ///
+    /// # Errors
+    /// Weights that cannot be read or packed.
+    pub fn encoder(
+        &self,
+        source: &OnnxGraph,
+        bert: Bert<'_>,
+        output: Output,
+        threads: usize,
+    ) -> Result<Arc<Encoder>, String> {
+        let shape = bert.shape.clone();
+        let weights = GraphWeights { source, bert };
+        let store = weights::pack(&shape, self.format, self.cpu.most(), &weights, threads);
+        let store = store.map_err(|e| e.message().to_owned())?;
+        self.over(shape, output, Store::Own(store))
+    }
+
+    /// An encoder over packed weights.
+    fn over(&self, shape: Shape, output: Output, store: Store) -> Result<Arc<Encoder>, String> {
+        let network = Network::new(shape, self.format, output, store);
+        let encoder = network.and_then(|network| Encoder::new(network, self.cpu));
+        encoder.map(Arc::new).map_err(|e| e.message().to_owned())
+    }
+
     fn session(
         &self,
         target: &Target<'_>,
         source: &OnnxGraph,
-        shape: Shape,
-        store: Store,
+        encoder: Arc<Encoder>,
     ) -> Result<NativeSession, String> {
-        let network = Network::new(shape, self.format, target.settings.pooling, store);
-        let encoder = network.and_then(|network| Encoder::new(network, self.cpu));
-        let encoder = Arc::new(encoder.map_err(|e| e.message().to_owned())?);
-        let session = Session::open(Graph::Encoder(source, &encoder), &target.settings);
+        let graph = operator::graph(&source.model, &encoder);
+        let session = Session::open(Graph::Encoder(&graph, &encoder), &target.settings);
         Ok(NativeSession {
-            session: session.map_err(|e| format!("ONNX Runtime refused the encoder: {e}"))?,
+            session: session.map_err(refused)?,
             precision: self.precision(),
-            native: Native {
-                encoder,
-                remembered: None,
-                before: None,
-                keep: None,
-            },
+            native: Native::of(encoder),
         })
     }
+}
+
+/// Says that the runtime does not take the encoder.
+pub fn refused(error: Error) -> String {
+    format!("ONNX Runtime refused the encoder: {error}")
+}
+
+/// Makes something while another thread runs what it is to be compared with.
+///
+/// # Errors
+/// Of what is made, else of the other.
+pub fn beside<R: Send, M>(
+    reference: impl FnOnce() -> Result<R, String> + Send,
+    make: impl FnOnce() -> Result<M, String>,
+) -> Result<(R, M), String> {
+    let (reference, made) = std::thread::scope(|scope| {
+        let reference = scope.spawn(reference);
+        let made = make();
+        (reference.join(), made)
+    });
+    let made = made?;
+    let reference = reference.unwrap_or_else(|_| Err("a panic in the self-check".to_owned()));
+    Ok((reference?, made))
+}
+
+/// # Errors
+/// What was asked for by name and only our own encoder has, where it cannot run this graph for this reason.
+pub fn check_not_needed(options: &Options, graph: &Path, reason: &str) -> Fallible<()> {
+    let asked = match (options.encoder, options.precision) {
+        (EncoderChoice::Native, _) => "option encoder is 'native'",
+        (_, Some(Precision::Bf16)) => {
+            "option precision is 'bf16', which the native encoder alone has"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!(
+        "{asked}, and {} cannot be run by the native encoder: {reason}; leave the option out",
+        graph.display()
+    )))
 }
 
 /// Where there is no packed file.
 pub const NONE: &str = "none was kept";
 
 impl Native {
+    /// An encoder whose weights were packed just now.
+    pub fn of(encoder: Arc<Encoder>) -> Self {
+        Native {
+            encoder,
+            remembered: None,
+            before: None,
+            keep: None,
+        }
+    }
+
     /// Keeps the packed weights, where a folder for them was named; says what became of it.
     pub fn keep(&mut self, identity: Option<String>, fingerprint: Fingerprints) -> Option<String> {
         let (place, probe) = self.keep.take()?;

@@ -1,6 +1,7 @@
 //! Wrong passes, and a GPU's way through the code with the CPU's provider in its place.
 
 use super::*;
+use crate::engine::models::options::EncoderChoice;
 use crate::engine::models::pooling::Pooling;
 use crate::engine::stop::NeverStop;
 use std::path::Path;
@@ -26,6 +27,11 @@ fn with_job<R>(
             query: 3,
         },
     ];
+    // The passes of the graph are what is looked at here.
+    let options = &Options {
+        encoder: EncoderChoice::Graph,
+        ..options.clone()
+    };
     run(&Job {
         files: &files,
         options,
