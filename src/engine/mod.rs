@@ -63,7 +63,8 @@ pub use text::tokenizer::Tokenizer;
 pub mod internals {
     pub use super::graph::int8::Range;
     pub use super::graph::{Facts, apply, edit, precision, resident};
-    pub use super::inference::session::{Graph, Session, Settings};
+    pub use super::inference::loaded_graph::{Graph, Settings};
+    pub use super::inference::session::Session;
     pub use super::onnx::graph::OnnxGraph;
     pub use super::onnx::{protobuf, tensors};
     pub use super::text::chunks::split;

@@ -1,57 +1,38 @@
 //! A reranker's graph in the runtime: pairs of texts in, scores out.
 //!
-//! It is loaded as [`super::session`] loads any graph; what the graph must have and what it gives differ:
-//! one output `logits` of one number a row, and types that tell query and passage apart, where the graph
-//! has an input for them.
+//! It is loaded and run as any graph is ([`super::loaded_graph`]); what it gives is its own: one output `logits`
+//! of one number a row. Types tell query and passage apart, where the graph has an input for them.
 
 use crate::engine::inference::assignment::Nodes;
-use crate::engine::inference::operator::INPUTS;
-use crate::engine::inference::runtime;
-use crate::engine::inference::session::{
-    Graph, SHRINK_ABOVE, Settings, check_inputs, is_half, nodes, open_graph, pad,
-};
+use crate::engine::inference::loaded_graph::{Graph, LoadedGraph, Settings, array, is_half, pad};
 use crate::engine::text::pairs::Pair;
 use crate::error::{Error, Result};
 use half::f16;
 use ndarray::Array2;
-use ort::session::{OutputSelector, RunOptions, Session as OrtSession};
-use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
+use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 /// The output with the scores.
 pub const LOGITS: &str = "logits";
 
 /// A loaded graph.
 pub struct Scorer {
-    inner: OrtSession,
+    graph: LoadedGraph,
     half: bool,
-    has_type_ids: bool,
-    on_gpu: bool,
-    nodes: Option<Nodes>,
-    runs: Arc<AtomicU64>,
 }
 
 impl Scorer {
     /// Loads a graph.
     ///
     /// # Errors
-    /// No runtime, a graph that it refuses, one that gives no score.
+    /// As [`LoadedGraph::open`]; a graph that gives no score.
     pub fn open(graph: Graph<'_>, settings: &Settings) -> Result<Self> {
-        let inner = open_graph(graph, settings)?;
-        let place = |e: Error| match graph {
-            Graph::File(path) => e.at(path.display()),
-            _ => e,
-        };
-        check_inputs(inner.inputs()).map_err(place)?;
-        let output = score_output(inner.outputs()).map_err(place)?;
+        let loaded = LoadedGraph::open(graph, settings)?;
+        let output = score_output(loaded.outputs()).map_err(|e| graph.place(e))?;
         Ok(Scorer {
             half: is_half(output.dtype()),
-            has_type_ids: inner.inputs().iter().any(|i| i.name() == INPUTS[2]),
-            on_gpu: settings.device.is_gpu() && !matches!(graph, Graph::Probed(_)),
-            nodes: nodes(&inner)?,
-            inner,
-            runs: Arc::default(),
+            graph: loaded,
         })
     }
 
@@ -62,12 +43,12 @@ impl Scorer {
 
     /// How many nodes which provider runs; `None`: not told by this runtime.
     pub fn nodes(&self) -> Option<&Nodes> {
-        self.nodes.as_ref()
+        self.graph.nodes()
     }
 
     /// Counts the runs of the graph.
     pub fn runs(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.runs)
+        self.graph.runs()
     }
 
     /// The scores of a batch, in its order.
@@ -75,7 +56,7 @@ impl Scorer {
     /// # Errors
     /// A failure of the runtime; a score that is not a number.
     pub fn score(&mut self, batch: &[&Pair]) -> Result<Vec<f64>> {
-        self.runs.fetch_add(1, Ordering::Relaxed);
+        self.graph.count();
         self.probe(batch)
     }
 
@@ -86,17 +67,9 @@ impl Scorer {
     pub fn probe(&mut self, batch: &[&Pair]) -> Result<Vec<f64>> {
         let texts: Vec<&[i64]> = batch.iter().map(|pair| pair.ids.as_slice()).collect();
         let (ids, mask) = pad(&texts);
-        let types = self.has_type_ids.then(|| types(batch, ids.dim()));
-        let scores = self
-            .run_graph(&ids, &mask, types.as_ref())
-            .and_then(|value| self.numbers(&value))
-            .map_err(|e| {
-                Error::invalid(format!(
-                    "ONNX Runtime failed on a batch of {:?}: {}",
-                    ids.dim(),
-                    runtime::message(&e)
-                ))
-            })?;
+        let types = types(batch, ids.dim());
+        let value = self.graph.run(LOGITS, (&ids, &mask), Some(types))?;
+        let scores = self.numbers(&value)?;
         if scores.len() != batch.len() {
             return Err(Error::invalid(format!(
                 "the graph gave {} scores for {} pairs",
@@ -110,36 +83,12 @@ impl Scorer {
         }
     }
 
-    fn run_graph(
-        &mut self,
-        ids: &Array2<i64>,
-        mask: &Array2<i64>,
-        types: Option<&Array2<i64>>,
-    ) -> ort::Result<DynValue> {
-        let mut options =
-            RunOptions::new()?.with_outputs(OutputSelector::no_default().with(LOGITS));
-        if ids.len() > SHRINK_ABOVE && !self.on_gpu {
-            options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
-        }
-        let mut inputs = ort::inputs![
-            INPUTS[0] => TensorRef::from_array_view(ids)?,
-            INPUTS[1] => TensorRef::from_array_view(mask)?,
-        ];
-        if let Some(types) = types {
-            inputs.push((INPUTS[2].into(), TensorRef::from_array_view(types)?.into()));
-        }
-        let mut outputs = self.inner.run_with_options(inputs, &options)?;
-        Ok(outputs
-            .remove(LOGITS)
-            .expect("the one output that was asked for"))
-    }
-
-    fn numbers(&self, value: &DynValue) -> ort::Result<Vec<f64>> {
+    fn numbers(&self, value: &DynValue) -> Result<Vec<f64>> {
         if self.half {
-            let array = value.try_extract_array::<f16>()?;
+            let array = array::<f16>(LOGITS, value)?;
             return Ok(array.iter().map(|&x| f64::from(x)).collect());
         }
-        let array = value.try_extract_array::<f32>()?;
+        let array = array::<f32>(LOGITS, value)?;
         Ok(array.iter().map(|&x| f64::from(x)).collect())
     }
 }

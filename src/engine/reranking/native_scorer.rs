@@ -3,10 +3,10 @@
 
 use crate::engine::encoder::network::Output;
 use crate::engine::graph::{self, bert, head};
+use crate::engine::inference::loaded_graph::{Graph, Settings};
 use crate::engine::inference::operator;
 use crate::engine::inference::prepare::native::{self, Native, Plan};
 use crate::engine::inference::scorer::{LOGITS, Scorer};
-use crate::engine::inference::session::{Graph, Settings};
 use crate::engine::models::options::Options;
 use crate::engine::models::precision::Precision;
 use crate::engine::onnx::graph::OnnxGraph;

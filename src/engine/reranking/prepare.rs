@@ -8,12 +8,12 @@
 
 use crate::engine::graph::int8::Range;
 use crate::engine::graph::{self, Facts, edit};
+use crate::engine::inference::loaded_graph::{Graph, Settings};
 use crate::engine::inference::prepare::make::Apply;
 use crate::engine::inference::prepare::native::{self, Native};
 use crate::engine::inference::providers;
 use crate::engine::inference::runtime;
 use crate::engine::inference::scorer::{LOGITS, Scorer};
-use crate::engine::inference::session::{Graph, Settings};
 use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::Device;
 use crate::engine::models::files::ModelFiles;

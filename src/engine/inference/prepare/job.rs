@@ -4,12 +4,13 @@
 use crate::engine::encoder::packed_file::Fingerprints;
 use crate::engine::graph::int8::Range;
 use crate::engine::graph::{self, Facts, edit, graph_cache};
+use crate::engine::inference::loaded_graph::Graph;
 use crate::engine::inference::prepare::make::{Apply, Built, Maker};
 use crate::engine::inference::prepare::native::{self, NONE, Native, NativeSession, Plan};
 use crate::engine::inference::prepare::reports::{NOT_ASKED, all_off, complete, sort};
 use crate::engine::inference::prepare::target::Target;
 use crate::engine::inference::runtime;
-use crate::engine::inference::session::{Graph, OUTPUTS, Session};
+use crate::engine::inference::session::{OUTPUTS, Session};
 use crate::engine::models::device::Device;
 use crate::engine::models::pass::{Pass, PassReport};
 use crate::engine::models::precision::{Precision, is_quantised};

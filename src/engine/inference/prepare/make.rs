@@ -8,9 +8,10 @@
 
 use crate::engine::graph::bound::Bound;
 use crate::engine::graph::{Facts, edit};
+use crate::engine::inference::loaded_graph::{Graph, Settings};
 use crate::engine::inference::prepare::reports::{all_off, is_failed_precision, on, sort};
 use crate::engine::inference::runner::Vectors;
-use crate::engine::inference::session::{Graph, Session, Settings};
+use crate::engine::inference::session::Session;
 use crate::engine::models::pass::{Pass, PassReport};
 use crate::engine::onnx::graph::OnnxGraph;
 

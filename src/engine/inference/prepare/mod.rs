@@ -13,11 +13,11 @@ pub mod reports;
 pub mod target;
 
 use crate::engine::graph;
+use crate::engine::inference::loaded_graph::Settings;
 use crate::engine::inference::prepare::job::{Job, Loaded};
 use crate::engine::inference::prepare::target::Target;
 use crate::engine::inference::providers;
 use crate::engine::inference::runtime;
-use crate::engine::inference::session::Settings;
 use crate::engine::models::config::ModelConfig;
 use crate::engine::models::device::Device;
 use crate::engine::models::files::ModelFiles;

@@ -2,9 +2,10 @@
 
 use crate::engine::graph::bound::Bound;
 use crate::engine::inference::assignment::Nodes;
+use crate::engine::inference::loaded_graph::{Graph, Settings};
 use crate::engine::inference::prepare::job::{Job, Loaded};
 use crate::engine::inference::providers;
-use crate::engine::inference::session::{Graph, Session, Settings};
+use crate::engine::inference::session::Session;
 use crate::engine::models::device::Device;
 use crate::engine::models::precision::Precision;
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! What is to be loaded, and how.
 
-use crate::engine::inference::session::Settings;
+use crate::engine::inference::loaded_graph::Settings;
 use crate::engine::models::files::ModelFiles;
 use crate::engine::models::options::Options;
 use crate::engine::stop::Stop;
