@@ -49,6 +49,7 @@ pub const CRATES: &[(&str, Places)] = &[
         "ort",
         &[
             "engine/**/runtime.rs",
+            "engine/**/loaded_graph.rs",
             "engine/**/session.rs",
             "engine/**/scorer.rs",
             "engine/**/providers.rs",
