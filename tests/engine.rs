@@ -3,7 +3,7 @@
 
 mod common;
 
-use bge::engine::{Bulk, Embedder, NeverStop, Options, Role, Row, Stop};
+use bge::engine::{Bulk, EmbedPassages, Embedder, NeverStop, Options, Role, Row, Stop};
 use bge::{Error, Kind};
 use common::{difference, golden, tiny};
 use std::cell::Cell;
@@ -375,16 +375,16 @@ fn rows(count: usize, wrong: Option<usize>) -> impl FnMut() -> bge::Result<Optio
 fn take(overlaps: bool, count: usize, wrong: Option<usize>) -> (Vec<(usize, bool)>, Option<Error>) {
     let model = std::sync::Arc::new(tiny("tiny-bert", &Options::default()));
     let alone = embed(&model, "text 5 of a table");
-    let mut bulk = Bulk::new(model, usize::to_string).overlapping(overlaps);
+    let mut bulk = Bulk::new(EmbedPassages(model), usize::to_string).overlapping(overlaps);
     let (mut source, mut taken) = (rows(count, wrong), Vec::new());
     loop {
         match bulk.next(&mut source, &NeverStop) {
             Ok(Some(row)) => {
-                assert_eq!(row.text.is_some(), row.vector.is_some());
+                assert_eq!(row.text.is_some(), row.made.is_some());
                 if row.text.as_deref() == Some("text 5 of a table") {
-                    assert!(difference(row.vector.as_deref().unwrap(), &alone) <= 1e-6);
+                    assert!(difference(row.made.as_deref().unwrap(), &alone) <= 1e-6);
                 }
-                taken.push((row.key, row.vector.is_some()));
+                taken.push((row.key, row.made.is_some()));
             }
             Ok(None) => return (taken, None),
             Err(e) => return (taken, Some(e)),
@@ -424,7 +424,7 @@ fn two_windows_in_flight_can_be_stopped() {
         }
     }
     let model = std::sync::Arc::new(tiny("tiny-bert", &Options::default()));
-    let mut bulk = Bulk::new(model, usize::to_string).overlapping(true);
+    let mut bulk = Bulk::new(EmbedPassages(model), usize::to_string).overlapping(true);
     let (mut source, stop) = (rows(100_000, None), After(Cell::new(0)));
     let error = loop {
         if let Err(e) = bulk.next(&mut source, &stop) {

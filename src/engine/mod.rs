@@ -9,13 +9,14 @@
 //! 5. `encoder`: our own kernels for BERT.
 //! 6. `graph`: passes over a model's graph.
 //! 7. `inference`: running a graph in the one ONNX Runtime.
-//! 8. `embedding`: a text to its vector; callers joined, texts in bulk.
+//! 8. `embedding`: a text to its vector; callers joined.
 //! 9. `reranking`: a pair of texts to its score.
 //! 10. `loaded`: models of both kinds by name.
 //!
-//! [`Stop`] is how long work asks whether to go on; `memory` is asked for what an input decides the size of. What a Rust program needs is named here; everything
+//! [`bulk`] has many texts go through a model of either kind. [`Stop`] is how long work asks whether to go on; `memory` is asked for what an input decides the size of. What a Rust program needs is named here; everything
 //! else is the crate's own.
 
+pub(crate) mod bulk;
 pub(crate) mod embedding;
 pub(crate) mod encoder;
 pub(crate) mod graph;
@@ -28,7 +29,8 @@ pub(crate) mod reranking;
 pub(crate) mod stop;
 pub(crate) mod text;
 
-pub use embedding::bulk::{Bulk, Embedded, NextRow, Row};
+pub use bulk::{Bulk, Finished, NextRow, Row, Work};
+pub use embedding::bulk::EmbedPassages;
 pub use embedding::embedder::{Embedder, Role, Running, SharedEmbedder};
 pub use embedding::highlight::best_run;
 pub use embedding::vector_cache::{Counters, VectorCache};
@@ -50,7 +52,7 @@ pub use models::options::{EncoderChoice, Options, Overflow};
 pub use models::pass::{Pass, PassReport};
 pub use models::pooling::Pooling;
 pub use models::precision::Precision;
-pub use reranking::each::{RerankEach, Scored};
+pub use reranking::each::ScoreAgainst;
 pub use reranking::reranker::{Reranker, SharedReranker};
 pub use stop::{NeverStop, Stop};
 pub use text::chunks::{Chunk, Passage, Passages};

@@ -5,7 +5,7 @@
 //! statement that writes is running, it is read to its end first, into a sorter of SQLite's:
 //! `INSERT INTO t SELECT ... FROM bge_batch('SELECT ... FROM t')` would read its own rows for ever.
 
-use crate::engine::{Bulk, Embedded, Row};
+use crate::engine::{Bulk, EmbedPassages, Finished, Row, SharedVector};
 use crate::error::{Error, Kind, Result};
 use crate::memory::copy_text;
 use crate::sql::arguments::required;
@@ -20,8 +20,8 @@ pub struct Batch;
 /// The SELECT under way, and the row at hand.
 pub struct BatchRows {
     select: Statement<'static>,
-    bulk: Bulk<Value>,
-    row: Option<Embedded<Value>>,
+    bulk: Bulk<Value, EmbedPassages>,
+    row: Option<Finished<Value, SharedVector>>,
 }
 
 /// Arguments before the parameters of the SELECT.
@@ -54,7 +54,7 @@ impl TableFunction for Batch {
         bind(call, &mut select)?;
         Ok(BatchRows {
             select,
-            bulk: Bulk::new(models.of_call(call, 1)?, row_name),
+            bulk: Bulk::new(EmbedPassages(models.of_call(call, 1)?), row_name),
             row: None,
         })
     }
@@ -198,7 +198,7 @@ impl Cursor for BatchRows {
         Ok(match n {
             0 => row.key.try_clone()?,
             1 => row
-                .vector
+                .made
                 .as_ref()
                 .map_or(Value::Null, |v| Value::Blob(blob::from_f32(v))),
             _ => row.text.as_deref().map(copy_text).transpose()?.into(),

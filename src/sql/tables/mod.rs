@@ -7,10 +7,11 @@
 //! - [`pairs`]: `bge_pairs(index, min_score)`.
 //! - [`models`] is `bge_models`.
 //!
-//! [`json_texts`] reads the arrays.
+//! [`json_texts`] reads the arrays, [`each`] gives the rows of what a model makes of them.
 
 mod batch;
 mod chunks;
+mod each;
 mod embed_each;
 mod json_texts;
 mod models;
