@@ -11,6 +11,7 @@ use crate::engine::graph::{self, Facts, edit};
 use crate::engine::inference::loaded_graph::{Graph, Settings};
 use crate::engine::inference::prepare::make::Apply;
 use crate::engine::inference::prepare::native::{self, Native};
+use crate::engine::inference::prepare::rules;
 use crate::engine::inference::providers;
 use crate::engine::inference::runtime;
 use crate::engine::inference::scorer::{LOGITS, Scorer};
@@ -19,12 +20,12 @@ use crate::engine::models::device::Device;
 use crate::engine::models::files::ModelFiles;
 use crate::engine::models::options::Options;
 use crate::engine::models::pass::{Pass, PassReport};
-use crate::engine::models::precision::{Precision, is_quantised};
+use crate::engine::models::precision::Precision;
 use crate::engine::onnx::graph::OnnxGraph;
 use crate::engine::reranking::native_scorer::NativeScorer;
 use crate::engine::stop::Stop;
 use crate::engine::text::pairs::Pair;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// A scorer, and what was done for it.
 pub struct Prepared {
@@ -73,26 +74,11 @@ pub fn load(
         apply: graph::apply,
         stop,
     };
-    let reason = match options.device {
-        Device::Cpu => None,
-        Device::Auto => match Device::tried_first().map(|gpu| job(gpu).on_gpu()) {
-            Some(Ok(prepared)) => return Ok(prepared),
-            Some(Err(e)) if e.kind() == Kind::Interrupted => return Err(e),
-            Some(Err(e)) => Some(e.message().to_owned()),
-            None => None,
-        },
-        gpu => {
-            return job(gpu.numbered()).on_gpu().map_err(|e| match e.kind() {
-                Kind::Interrupted => e,
-                _ => Error::invalid(format!(
-                    "device '{}' cannot be had: {} (see docs/GPU.md, or ask for 'auto' or 'cpu')",
-                    gpu.name(),
-                    e.message()
-                )),
-            });
-        }
-    };
-    let mut prepared = job(Device::Cpu).run()?;
+    let (mut prepared, reason) = rules::on_device(
+        options.device,
+        |gpu| job(gpu).on_gpu(),
+        || job(Device::Cpu).run(),
+    )?;
     prepared.device_reason = reason;
     Ok(prepared)
 }
@@ -151,7 +137,7 @@ impl Job<'_> {
     /// The graph, with the passes that fit.
     fn graph(&self, source: OnnxGraph) -> Result<Prepared> {
         let precision = graph::precision(&source.model, LOGITS);
-        let making = self.precision_pass(precision)?;
+        let making = rules::precision_pass(self.options, self.files, precision)?;
         let facts = Facts {
             hidden: LOGITS,
             dims: self.settings.dims,
@@ -177,7 +163,7 @@ impl Job<'_> {
             edit::prune(&mut made.model);
             self.open(&made, &source, tolerance)
         });
-        let scorer = made.map_err(|reason| self.no_precision(making, &reason))?;
+        let scorer = made.map_err(|reason| rules::no_precision(making, self.files, &reason))?;
         let mut passes = vec![report(attention.err())];
         passes.push(PassReport {
             pass: making,
@@ -198,13 +184,7 @@ impl Job<'_> {
         if prepared.precision == Precision::Int8 && self.options.device == Device::Auto {
             return Err(Error::invalid("int8 is made for CPUs"));
         }
-        let provider = providers::name(*device);
-        let ran = prepared.scorer.nodes();
-        if ran.is_some_and(|nodes| nodes.get(provider).copied().unwrap_or_default() == 0) {
-            return Err(Error::invalid(format!(
-                "{provider} runs no node of this graph"
-            )));
-        }
+        rules::check_nodes(*device, prepared.scorer.nodes())?;
         let scores = prepared.scorer.probe(&self.probe)?;
         let cpu = Settings {
             device: Device::Cpu,
@@ -274,14 +254,14 @@ impl Job<'_> {
     fn as_it_is(&self, precision: Option<Precision>, reason: Option<Reason>) -> Result<Prepared> {
         self.stop.check()?;
         let scorer = Scorer::open(Graph::File(self.files.graph()), &self.settings)?;
-        let seen = || match (is_quantised(self.files.graph()), scorer.gives_half()) {
-            (true, _) => Precision::Int8,
-            (false, true) => Precision::Fp16,
-            (false, false) => Precision::Fp32,
-        };
+        let seen = || rules::precision_seen(self.files, scorer.gives_half());
         let precision = precision.unwrap_or_else(seen);
-        if let Some(making) = self.precision_pass(precision)? {
-            return Err(self.no_precision(making, reason.as_deref().unwrap_or_default()));
+        if let Some(making) = rules::precision_pass(self.options, self.files, precision)? {
+            return Err(rules::no_precision(
+                making,
+                self.files,
+                reason.as_deref().unwrap_or_default(),
+            ));
         }
         Ok(self.prepared(scorer, precision, vec![report(reason)]))
     }
@@ -295,31 +275,6 @@ impl Job<'_> {
             device_reason: None,
             native: Err(String::new()),
         }
-    }
-
-    /// The pass that makes the precision that was asked for.
-    fn precision_pass(&self, file: Precision) -> Result<Option<Pass>> {
-        match (self.options.precision, file) {
-            (None, _) => Ok(None),
-            (Some(wanted), file) if wanted == file => Ok(None),
-            (Some(Precision::Int8), Precision::Fp32) => Ok(Some(Pass::Int8)),
-            (Some(Precision::Fp16), Precision::Fp32) => Ok(Some(Pass::Fp16)),
-            (Some(wanted), file) => Err(Error::invalid(format!(
-                "option precision is '{}', but {} computes in {}, and no pass makes one of the other; \
-                 leave the option out, or take another file",
-                wanted.name(),
-                self.files.graph().display(),
-                file.name()
-            ))),
-        }
-    }
-
-    fn no_precision(&self, making: Pass, reason: &str) -> Error {
-        Error::invalid(format!(
-            "option precision is '{}', which cannot be made of {}: {reason}",
-            making.name(),
-            self.files.graph().display()
-        ))
     }
 }
 

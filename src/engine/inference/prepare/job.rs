@@ -8,14 +8,15 @@ use crate::engine::inference::loaded_graph::Graph;
 use crate::engine::inference::prepare::make::{Apply, Built, Maker};
 use crate::engine::inference::prepare::native::{self, NONE, Native, NativeSession, Plan};
 use crate::engine::inference::prepare::reports::{NOT_ASKED, all_off, complete, sort};
+use crate::engine::inference::prepare::rules;
 use crate::engine::inference::prepare::target::Target;
 use crate::engine::inference::runtime;
 use crate::engine::inference::session::{OUTPUTS, Session};
 use crate::engine::models::device::Device;
 use crate::engine::models::pass::{Pass, PassReport};
-use crate::engine::models::precision::{Precision, is_quantised};
+use crate::engine::models::precision::Precision;
 use crate::engine::onnx::graph::OnnxGraph;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use std::path::Path;
 
 /// A session, and what was done for it.
@@ -107,7 +108,7 @@ impl Job<'_> {
             precision,
             range: Range::of_this_cpu(),
         };
-        let making = self.precision_pass(precision)?;
+        let making = rules::precision_pass(self.target.options, self.target.files, precision)?;
         if let Err(reason) = runtime::get()?.takes_graphs_in_memory() {
             return self.as_it_is(Some(precision), all_off(&reason));
         }
@@ -242,23 +243,6 @@ impl Job<'_> {
         all.filter(|pass| chosen.contains(pass)).collect()
     }
 
-    /// The pass that makes the precision that was asked for.
-    fn precision_pass(&self, file: Precision) -> Result<Option<Pass>> {
-        match (self.target.options.precision, file) {
-            (None, _) => Ok(None),
-            (Some(wanted), file) if wanted == file => Ok(None),
-            (Some(Precision::Int8), Precision::Fp32) => Ok(Some(Pass::Int8)),
-            (Some(Precision::Fp16), Precision::Fp32) => Ok(Some(Pass::Fp16)),
-            (Some(wanted), file) => Err(Error::invalid(format!(
-                "option precision is '{}', but {} computes in {}, and no pass makes one of the other; \
-                 leave the option out, or take another file",
-                wanted.name(),
-                self.target.files.graph().display(),
-                file.name()
-            ))),
-        }
-    }
-
     /// The file's own graph, without passes, for the reasons given.
     fn as_it_is(&self, precision: Option<Precision>, passes: Vec<PassReport>) -> Result<Loaded> {
         self.target.stop.check()?;
@@ -266,28 +250,20 @@ impl Job<'_> {
             Graph::File(self.target.files.graph()),
             &self.target.settings,
         )?;
-        let seen = || match (
-            is_quantised(self.target.files.graph()),
-            session.gives_half(),
-        ) {
-            (true, _) => Precision::Int8,
-            (false, true) => Precision::Fp16,
-            (false, false) => Precision::Fp32,
-        };
-        let precision = precision.unwrap_or_else(seen);
-        if let Some(making) = self.precision_pass(precision)? {
+        let files = self.target.files;
+        let precision =
+            precision.unwrap_or_else(|| rules::precision_seen(files, session.gives_half()));
+        if let Some(making) = rules::precision_pass(self.target.options, files, precision)? {
             let why = passes
                 .iter()
                 .find(|report| report.pass == making)
                 .or(passes.first());
-            let reason = why
-                .and_then(|report| report.off.as_deref())
-                .unwrap_or_default();
-            return Err(Error::invalid(format!(
-                "option precision is '{}', which cannot be made of {}: {reason}",
-                making.name(),
-                self.target.files.graph().display()
-            )));
+            let reason = why.and_then(|report| report.off.as_deref());
+            return Err(rules::no_precision(
+                making,
+                files,
+                reason.unwrap_or_default(),
+            ));
         }
         Ok(Loaded {
             session,

@@ -3,13 +3,14 @@
 //!
 //! [`target`] is what is wanted, [`job`] one load on one device, [`on_gpu`] what must hold before a GPU is
 //! believed, [`native`] is our own encoder, [`make`] applies passes and checks them, [`reports`] says what
-//! became of them. A graph from the folder of kept ones was checked when it was made.
+//! became of them, and [`rules`] are those that rerankers have too. A graph from the folder of kept ones was checked when it was made.
 
 pub mod job;
 pub mod make;
 pub mod native;
 pub mod on_gpu;
 pub mod reports;
+pub mod rules;
 pub mod target;
 
 use crate::engine::graph;
@@ -24,7 +25,7 @@ use crate::engine::models::files::ModelFiles;
 use crate::engine::models::options::Options;
 use crate::engine::models::pass::PassReport;
 use crate::engine::stop::Stop;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use serde_json::{Value, json};
 
 /// What a load is told.
@@ -101,28 +102,11 @@ pub fn load(wanted: &Wanted<'_>, unpacked: Option<String>) -> Result<Loaded> {
     // Its own trouble is no device's.
     runtime::get()?;
     let job = |device: Device| wanted.job(device, unpacked.clone());
-    let reason = match wanted.options.device {
-        Device::Cpu => None,
-        Device::Auto => match Device::tried_first().map(|gpu| on_gpu::load(&job(gpu))) {
-            Some(Ok(loaded)) => return Ok(loaded),
-            Some(Err(e)) if e.kind() == Kind::Interrupted => return Err(e),
-            Some(Err(e)) => Some(e.message().to_owned()),
-            None => None,
-        },
-        gpu => {
-            return on_gpu::load(&job(gpu.numbered())).map_err(|e| {
-                if e.kind() == Kind::Interrupted {
-                    return e;
-                }
-                Error::invalid(format!(
-                    "device '{}' cannot be had: {} (see docs/GPU.md, or ask for 'auto' or 'cpu')",
-                    gpu.name(),
-                    e.message()
-                ))
-            });
-        }
-    };
-    let mut loaded = job(Device::Cpu).run()?;
+    let (mut loaded, reason) = rules::on_device(
+        wanted.options.device,
+        |gpu| on_gpu::load(&job(gpu)),
+        || job(Device::Cpu).run(),
+    )?;
     loaded.device_reason = reason;
     Ok(loaded)
 }

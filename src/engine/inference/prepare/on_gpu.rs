@@ -1,9 +1,9 @@
 //! A model on a GPU: what must hold before it is believed.
 
 use crate::engine::graph::bound::Bound;
-use crate::engine::inference::assignment::Nodes;
 use crate::engine::inference::loaded_graph::{Graph, Settings};
 use crate::engine::inference::prepare::job::{Job, Loaded};
+use crate::engine::inference::prepare::rules;
 use crate::engine::inference::providers;
 use crate::engine::inference::session::Session;
 use crate::engine::models::device::Device;
@@ -27,17 +27,7 @@ pub fn load(job: &Job<'_>) -> Result<Loaded> {
     providers::check(*device, gpu)?;
     let mut loaded = job.run()?;
     for_cpus(loaded.precision)?;
-    let provider = providers::name(*device);
-    let count = |nodes: &Nodes| nodes.get(provider).copied().unwrap_or_default();
-    if loaded
-        .session
-        .nodes()
-        .is_some_and(|nodes| count(nodes) == 0)
-    {
-        return Err(Error::invalid(format!(
-            "{provider} runs no node of this graph"
-        )));
-    }
+    rules::check_nodes(*device, loaded.session.nodes())?;
     let vectors = loaded.session.probe(&job.target.probe)?;
     let cpu = Settings {
         device: Device::Cpu,
