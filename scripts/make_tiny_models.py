@@ -138,6 +138,8 @@ def make_weights(seed, vocab_size):
 class Graph:
     """Collects the nodes and constants of an ONNX graph. Every method returns the name of the value it makes."""
 
+    output, producer = "last_hidden_state", "make_tiny_models.py"
+
     def __init__(self):
         self.nodes, self.initializers = [], []
 
@@ -157,13 +159,13 @@ class Graph:
         return self.node("Cast", name, to=TensorProto.FLOAT)
 
     def save(self, path, inputs, output_shape, output_type=TensorProto.FLOAT):
-        """inputs: (name, type, shape) each. The graph's last value must be named last_hidden_state."""
-        output = helper.make_tensor_value_info("last_hidden_state", output_type, output_shape)
+        """inputs: (name, type, shape) each. The graph's last value must have the name of its output."""
+        output = helper.make_tensor_value_info(self.output, output_type, output_shape)
         graph = helper.make_graph(self.nodes, path.parent.name, [helper.make_tensor_value_info(*i) for i in inputs],
                                   [output], self.initializers)
         # Opset 14 with IR 8 is what current exporters still write for BERT; old ONNX Runtimes read it too.
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8,
-                                  producer_name="make_tiny_models.py")
+                                  producer_name=self.producer)
         checker.check_model(model, full_check=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(model.SerializeToString(deterministic=True))
@@ -369,11 +371,10 @@ def write_golden(folder, weights, tokenizer, cases):
     with tempfile.TemporaryDirectory() as temp:
         torch_folder(pathlib.Path(temp) / "model", weights, folder)
         vectors = flag_vectors(pathlib.Path(temp) / "model", cases, ids)
-    with open(folder / "golden.jsonl", "w", encoding="ascii", newline="\n") as out:
-        for i, (note, text, query) in enumerate(cases):
-            row = {"id": i, "note": note, "text": text, "query": query, "token_ids": ids[i], "tokens": len(full[i]),
-                   "cls": digits9(vectors["cls"][i]), "mean": digits9(vectors["mean"][i])}
-            out.write(json.dumps(row, separators=(",", ":")) + "\n")
+    write_rows(folder / "golden.jsonl", (
+        {"id": i, "note": note, "text": text, "query": query, "token_ids": ids[i], "tokens": len(full[i]),
+         "cls": digits9(vectors["cls"][i]), "mean": digits9(vectors["mean"][i])}
+        for i, (note, text, query) in enumerate(cases)))
 
 
 # ---------------------------------------------------------------------------------------------- verification
@@ -382,17 +383,28 @@ def read_rows(path):
     return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
 
 
+def write_rows(path, rows):
+    with open(path, "w", encoding="ascii", newline="\n") as out:
+        for row in rows:
+            out.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+def run_row(session, row, length, pad=0):
+    """The graph's only output for a golden row, padded to `length` tokens (0: not padded)."""
+    count = len(row["token_ids"])
+    ids = np.full((1, max(length, count)), pad, np.int64)
+    mask, types = np.zeros_like(ids), np.zeros_like(ids)
+    ids[0, :count], mask[0, :count] = row["token_ids"], 1
+    types[0, row.get("query_tokens") or count:count] = 1
+    feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+    return session.run(None, {i.name: feed[i.name] for i in session.get_inputs()})[0]
+
+
 def onnx_vectors(session, rows, length):
     """{"cls", "mean"} of the rows from ONNX Runtime, each text padded to `length` tokens (0: not padded)."""
-    names = [i.name for i in session.get_inputs()]
     out = {"cls": [], "mean": []}
     for row in rows:
-        count = len(row["token_ids"])
-        ids = np.zeros((1, max(length, count)), np.int64)
-        mask = np.zeros_like(ids)
-        ids[0, :count], mask[0, :count] = row["token_ids"], 1
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        hidden = session.run(["last_hidden_state"], {n: feed[n] for n in names})[0][0, :count].astype(np.float32)
+        hidden = run_row(session, row, length)[0, :len(row["token_ids"])].astype(np.float32)
         for pooling, v in (("cls", hidden[0]), ("mean", hidden.mean(axis=0))):
             out[pooling].append(v / np.linalg.norm(v))
     return {pooling: np.array(v) for pooling, v in out.items()}
@@ -426,7 +438,7 @@ def verify(out):
     verify_broken(out / "broken")
 
 
-def compare(left, right, folders=FOLDERS):
+def compare(left, right, folders):
     """Print the files that differ between two sets of fixtures; True if there are none."""
     files = sorted({p.relative_to(root) for root in (left, right) for folder in folders
                     for p in (root / folder).rglob("*") if p.is_file()})
@@ -465,20 +477,21 @@ def build(out):
     write_broken(out / "broken")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def run(script, description, build, verify, fixtures, folders):
+    """The command line of a script that makes models. Exit status 1: not made again as they are."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; compare the fixtures with a new set")
     parser.add_argument("--build-only", metavar="DIR", type=pathlib.Path, help="write them to DIR and do nothing else")
     args = parser.parse_args()
     if args.build_only:
         return build(args.build_only)
     if not args.check:
-        build(FIXTURES)
-    verify(FIXTURES)
+        build(fixtures)
+    verify(fixtures)
     with tempfile.TemporaryDirectory() as temp:  # another process, so that set order and the like differ
-        subprocess.run([sys.executable, __file__, "--build-only", temp], check=True)
-        return 0 if compare(FIXTURES, pathlib.Path(temp)) else 1
+        subprocess.run([sys.executable, script, "--build-only", temp], check=True)
+        return 0 if compare(fixtures, pathlib.Path(temp), folders) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__file__, __doc__, build, verify, FIXTURES, FOLDERS))

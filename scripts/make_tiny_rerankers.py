@@ -15,12 +15,10 @@ into text and that into ids again, which changes some (a word that was cut reads
 those of the first way, which is FlagEmbedding's with Transformers 4: this script gives the tokenizer the method back.
 It says which rows the second way would change.
 """
-import argparse
 import json
 import math
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -87,6 +85,7 @@ def head_weights(seed, names):
 class Bert(tiny.BertGraph):
     """BertForSequenceClassification with one label."""
 
+    output, producer = "logits", "make_tiny_rerankers.py"
     head = ("pooler.dense", "classifier")
     positions, types, epsilon = 512, 2, 1e-12
     inputs = ("input_ids", "attention_mask", "token_type_ids")
@@ -162,21 +161,8 @@ def make(kind, folder, tokenizer, seed, graph_file):
     tiny.write_json(folder / "config.json", settings)
     graph = kind(weights)
     graph.score(graph.bert("token_type_ids" in kind.inputs))
-    save_scores(graph, folder / graph_file, tiny.token_inputs(*kind.inputs))
+    graph.save(folder / graph_file, tiny.token_inputs(*kind.inputs), ["batch", 1])
     return {kind.torch_name(name): value for name, value in weights.items()}
-
-
-def save_scores(graph, path, inputs):
-    """As Graph.save, for an output called logits."""
-    from onnx import checker, helper
-    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1])
-    body = helper.make_graph(graph.nodes, path.parent.name, [helper.make_tensor_value_info(*i) for i in inputs],
-                             [output], graph.initializers)
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 14)], ir_version=8,
-                              producer_name="make_tiny_rerankers.py")
-    checker.check_model(model, full_check=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 # ---------------------------------------------------------------------------------------------- golden scores
@@ -237,34 +223,32 @@ def golden(folder, kind, weights, tokenizer, rows):
         through_text = [made.compute_score([pair])[0] for pair in asked]
         made.tokenizer.prepare_for_model = prepare_for_model
         scores = [made.compute_score([pair])[0] for pair in asked]
-    with open(folder / "golden.jsonl", "w", encoding="ascii", newline="\n") as out:
-        for i, (note, query, text) in enumerate(rows):
-            row = {"id": i, "note": note, "query": query, "text": text, "token_ids": seen[i]["input_ids"],
-                   "query_tokens": seen[i]["token_type_ids"].count(0) if kind is Bert else None, "score": scores[i]}
-            out.write(json.dumps(row, separators=(",", ":")) + "\n")
-            if not math.isclose(scores[i], through_text[i], abs_tol=1e-5):
-                print(f"{folder.name} row {i} ({note}): {scores[i]:.6f}, through text {through_text[i]:.6f}")
+    tiny.write_rows(folder / "golden.jsonl", (
+        {"id": i, "note": note, "query": query, "text": text, "token_ids": seen[i]["input_ids"],
+         "query_tokens": seen[i]["token_type_ids"].count(0) if kind is Bert else None, "score": scores[i]}
+        for i, (note, query, text) in enumerate(rows)))
+    for i, (note, _, _) in enumerate(rows):
+        if not math.isclose(scores[i], through_text[i], abs_tol=1e-5):
+            print(f"{folder.name} row {i} ({note}): {scores[i]:.6f}, through text {through_text[i]:.6f}")
 
 
 # ---------------------------------------------------------------------------------------------- verification
 
-def verify(out, folder, model):
+def verify_model(out, folder, model):
     session = onnxruntime.InferenceSession(str(out / folder / model), providers=["CPUExecutionProvider"])
     worst, scores = 0.0, []
     for row in tiny.read_rows(out / folder / "golden.jsonl"):
         for length in (0, LIMIT):
-            count = len(row["token_ids"])
-            ids = np.full((1, max(length, count)), PAD if "xlmr" in folder else 0, np.int64)
-            mask, types = np.zeros_like(ids), np.zeros_like(ids)
-            ids[0, :count], mask[0, :count] = row["token_ids"], 1
-            types[0, row["query_tokens"] or count:count] = 1
-            feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-            names = [i.name for i in session.get_inputs()]
-            got = float(session.run(["logits"], {n: feed[n] for n in names})[0][0, 0])
+            got = float(tiny.run_row(session, row, length, PAD if "xlmr" in folder else 0)[0, 0])
             worst = max(worst, abs(got - row["score"]))
         scores.append(row["score"])
     print(f"{folder}: max abs diff {worst:.2e}; scores from {min(scores):.2f} to {max(scores):.2f}")
     assert worst < 1e-5
+
+
+def verify(out):
+    verify_model(out, FOLDERS[0], "onnx/model.onnx")
+    verify_model(out, FOLDERS[1], "model.onnx")
 
 
 def build(out):
@@ -283,21 +267,5 @@ def build(out):
         golden(out / folder, kind, weights, tokenizer, rows)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; compare the fixtures with a new set")
-    parser.add_argument("--build-only", metavar="DIR", type=pathlib.Path, help="write them to DIR and do nothing else")
-    args = parser.parse_args()
-    if args.build_only:
-        return build(args.build_only)
-    if not args.check:
-        build(FIXTURES)
-    verify(FIXTURES, FOLDERS[0], "onnx/model.onnx")
-    verify(FIXTURES, FOLDERS[1], "model.onnx")
-    with tempfile.TemporaryDirectory() as temp:  # another process, so that set order and the like differ
-        subprocess.run([sys.executable, __file__, "--build-only", temp], check=True)
-        return 0 if tiny.compare(FIXTURES, pathlib.Path(temp), FOLDERS) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tiny.run(__file__, __doc__, build, verify, FIXTURES, FOLDERS))
