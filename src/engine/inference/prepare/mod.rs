@@ -124,4 +124,6 @@ pub fn describe(passes: &[PassReport]) -> Value {
 }
 
 #[cfg(test)]
+pub mod in_tests;
+#[cfg(test)]
 mod tests;

@@ -3,13 +3,13 @@
 use super::*;
 use crate::engine::graph::bound::Bound;
 use crate::engine::graph::{Facts, edit};
+use crate::engine::inference::prepare::in_tests::{CPU, apply_wrongly, crude, for_graph, settings};
 use crate::engine::inference::prepare::make::Apply;
 use crate::engine::inference::runner::Vectors;
-use crate::engine::models::options::EncoderChoice;
 use crate::engine::models::pass::Pass;
-use crate::engine::models::pooling::Pooling;
 use crate::engine::models::precision::Precision;
 use crate::engine::onnx::graph::OnnxGraph;
+use crate::engine::onnx::protobuf::GraphBody;
 use std::path::Path;
 
 fn tiny() -> ModelFiles {
@@ -28,22 +28,12 @@ fn job_with(
     run: fn(&Job<'_>) -> Result<Loaded>,
 ) -> Result<Loaded> {
     let (a, b) = ([2, 60, 70, 3], [2, 80, 90, 100, 110, 120, 3]);
-    // The passes of the graph are what is looked at here.
-    let options = &Options {
-        encoder: EncoderChoice::Graph,
-        ..options.clone()
-    };
+    let options = &for_graph(options);
     let job = Job {
         target: Target {
             files: &tiny(),
             options,
-            settings: Settings {
-                threads: 1,
-                dims: 32,
-                pooling: Pooling::Cls,
-                device,
-                gpu: Default::default(),
-            },
+            settings: settings(device, options),
             probe: vec![&a, &b],
             stop: &crate::engine::stop::NeverStop,
         },
@@ -89,17 +79,16 @@ fn wrong_token(
     source: &OnnxGraph,
     facts: &Facts<'_>,
 ) -> std::result::Result<OnnxGraph, String> {
-    let mut source = graph::apply(pass, source, facts)?;
-    if pass == Pass::LastLayer {
-        for tensor in &mut source.model.body_mut().initializer {
+    let second = |body: &mut GraphBody| {
+        for tensor in &mut body.initializer {
             match tensor.name() {
                 "bge_first_start" => *tensor = edit::integers("bge_first_start", &[1]),
                 "bge_first_stop" => *tensor = edit::integers("bge_first_stop", &[2]),
                 _ => {}
             }
         }
-    }
-    Ok(source)
+    };
+    apply_wrongly(Pass::LastLayer, second, (pass, source, facts))
 }
 
 #[test]
@@ -150,24 +139,6 @@ fn where_every_pass_fails_the_file_is_loaded_as_it_is() {
     assert_same(&mut loaded);
 }
 
-/// Weights of one.
-fn crude(
-    pass: Pass,
-    source: &OnnxGraph,
-    facts: &Facts<'_>,
-) -> std::result::Result<OnnxGraph, String> {
-    let mut source = graph::apply(pass, source, facts)?;
-    if pass == Pass::Int8 {
-        for tensor in &mut source.model.body_mut().initializer {
-            if tensor.name().starts_with("bge_int8_weight") {
-                let count = tensor.dims.iter().product::<i64>() as usize;
-                tensor.raw_data = Some(vec![1; count].into());
-            }
-        }
-    }
-    Ok(source)
-}
-
 #[test]
 fn a_precision_that_loses_the_meaning_is_an_error() {
     let options = Options {
@@ -188,8 +159,6 @@ fn a_precision_that_loses_the_meaning_is_an_error() {
 fn on_stand_in(name: &'static str, apply: Apply, options: &Options) -> Result<Loaded> {
     job_with(apply, options, Device::StandIn(name), on_gpu::load)
 }
-
-const CPU: &str = "CPUExecutionProvider";
 
 #[test]
 fn a_gpu_that_gives_the_cpus_vectors_is_believed() {

@@ -1,12 +1,10 @@
 //! Wrong passes, and a GPU's way through the code with the CPU's provider in its place.
 
 use super::*;
-use crate::engine::models::options::EncoderChoice;
-use crate::engine::models::pooling::Pooling;
+use crate::engine::inference::prepare::in_tests::{CPU, apply_wrongly, crude, for_graph, settings};
+use crate::engine::onnx::protobuf::GraphBody;
 use crate::engine::stop::NeverStop;
 use std::path::Path;
-
-const CPU: &str = "CPUExecutionProvider";
 
 fn with_job<R>(
     apply: Apply,
@@ -27,21 +25,11 @@ fn with_job<R>(
             query: 3,
         },
     ];
-    // The passes of the graph are what is looked at here.
-    let options = &Options {
-        encoder: EncoderChoice::Graph,
-        ..options.clone()
-    };
+    let options = &for_graph(options);
     run(&Job {
         files: &files,
         options,
-        settings: Settings {
-            threads: 1,
-            dims: 32,
-            pooling: Pooling::Cls,
-            device,
-            gpu: options.gpu.clone(),
-        },
+        settings: settings(device, options),
         probe: pairs.iter().collect(),
         apply,
         stop: &NeverStop,
@@ -65,17 +53,13 @@ fn wrong_attention(
     source: &OnnxGraph,
     facts: &Facts<'_>,
 ) -> std::result::Result<OnnxGraph, String> {
-    let mut changed = graph::apply(pass, source, facts)?;
-    if pass == Pass::Attention {
-        for node in &mut changed.model.body_mut().node {
-            for attribute in &mut node.attribute {
-                if attribute.name.as_deref() == Some("scale") {
-                    attribute.f = attribute.f.map(|scale| 2.0 * scale);
-                }
-            }
+    let twice = |body: &mut GraphBody| {
+        let attributes = body.node.iter_mut().flat_map(|node| &mut node.attribute);
+        for attribute in attributes.filter(|a| a.name.as_deref() == Some("scale")) {
+            attribute.f = attribute.f.map(|scale| 2.0 * scale);
         }
-    }
-    Ok(changed)
+    };
+    apply_wrongly(Pass::Attention, twice, (pass, source, facts))
 }
 
 #[test]
@@ -99,21 +83,6 @@ fn a_pass_that_changes_scores_is_not_used() {
 
 #[test]
 fn a_precision_that_loses_the_meaning_is_an_error() {
-    /// Weights of one.
-    fn crude(
-        pass: Pass,
-        source: &OnnxGraph,
-        facts: &Facts<'_>,
-    ) -> std::result::Result<OnnxGraph, String> {
-        let mut changed = graph::apply(pass, source, facts)?;
-        for tensor in &mut changed.model.body_mut().initializer {
-            if tensor.name().starts_with("bge_int8_weight") {
-                let count = tensor.dims.iter().product::<i64>() as usize;
-                tensor.raw_data = Some(vec![1; count].into());
-            }
-        }
-        Ok(changed)
-    }
     let json = r#"{"precision": "int8"}"#;
     let error = with_job(crude, &options(json), Device::Cpu, |job| job.run().err());
     let error = error.expect("an error").to_string();
