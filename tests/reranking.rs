@@ -5,13 +5,14 @@ mod common;
 use bge::engine::internals::edit;
 use bge::engine::internals::protobuf::{GraphBody, Model, Node, data_type};
 use bge::engine::{
-    LoadedModel, ModelConfig, ModelFiles, ModelKind, ModelLocation, NeverStop, Options,
-    PairEncoder, Reranker, Tokenizer,
+    Bulk, LoadedModel, ModelConfig, ModelFiles, ModelKind, ModelLocation, NeverStop, Options,
+    PairEncoder, Reranker, Row as BulkRow, ScoreAgainst, Tokenizer,
 };
 use common::Scratch;
 use prost::Message;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One golden row; see tests/fixtures/README.md.
 #[derive(Deserialize)]
@@ -385,4 +386,55 @@ fn a_loaded_model_is_of_one_kind() {
         "{said}"
     );
     assert!(embedder.embedder().is_ok() && reranker.reranker().is_ok());
+}
+
+#[test]
+fn two_windows_in_flight_give_what_one_gives() {
+    let model = Arc::new(load(&fixtures().join(MODELS[0]), "{}").unwrap());
+    let take = |overlaps: bool| {
+        let work = ScoreAgainst::new(Arc::clone(&model), "how to", &NeverStop).unwrap();
+        let mut bulk = Bulk::new(work, usize::to_string).overlapping(overlaps);
+        let mut keys = 0..1500;
+        let mut source = || {
+            Ok(keys.next().map(|key| BulkRow {
+                key,
+                text: (key % 7 != 3).then(|| format!("text {} of a table", key % 50)),
+                bytes: 20,
+            }))
+        };
+        let mut taken = Vec::new();
+        while let Some(row) = bulk.next(&mut source, &NeverStop).unwrap() {
+            assert_eq!(row.text.is_some(), row.made.is_some());
+            taken.push((row.key, row.made));
+        }
+        taken
+    };
+    let (plain, both) = (take(false), take(true));
+    assert_eq!(plain.len(), 1500);
+    for ((key, a), (other, b)) in plain.iter().zip(&both) {
+        assert_eq!(key, other);
+        assert_eq!(a.is_some(), b.is_some(), "{key}");
+        assert!(a.zip(*b).is_none_or(|(a, b)| (a - b).abs() < 1e-5), "{key}");
+    }
+}
+
+#[test]
+fn a_head_whose_weights_are_in_a_file_of_their_own() {
+    if !has_kernels() {
+        return;
+    }
+    let mut weights = Vec::new();
+    let scratch = with_graph("external", |body| {
+        for tensor in body.initializer.iter_mut().filter(|t| t.dims.len() == 2) {
+            let bytes = tensor.raw_data.take().unwrap();
+            let offset = weights.len() as u64;
+            weights.extend_from_slice(&bytes);
+            tensor.set_external("model.onnx_data", offset, bytes.len() as u64);
+        }
+    });
+    std::fs::write(scratch.0.join("onnx/model.onnx_data"), &weights).unwrap();
+    let rows = golden(MODELS[0]);
+    let native = load(&scratch.0, r#"{"encoder": "native"}"#).unwrap();
+    let plain = load(&fixtures().join(MODELS[0]), "{}").unwrap();
+    assert_eq!(scores_of(&native, &rows), scores_of(&plain, &rows));
 }
