@@ -91,11 +91,8 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
                 .to_owned(),
         );
     }
-    if if_there(words_are_lost(parts))? == Some(true) {
-        wrong.push(
-            "words: their table or its triggers are gone or have changed; bge_sync makes them again".to_owned(),
-        );
-    }
+    let words = if_there(parts.words.wrong())?.flatten();
+    wrong.extend(words.map(|why| format!("words: {why}")));
     wrong.extend(unfit.iter().flat_map(|keys| {
         keys.told
             .iter()
@@ -107,13 +104,6 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
 
 fn noting(parts: Parts<'_>) -> Result<Noting> {
     Ok(parts.content.locate()?.noting)
-}
-
-fn words_are_lost(parts: Parts<'_>) -> Result<bool> {
-    match parts.words.are_kept() {
-        true => parts.words.are_lost(&parts.content.locate()?),
-        false => Ok(false),
-    }
 }
 
 fn count(parts: Parts<'_>, sql: &str) -> Result<Json> {
