@@ -353,7 +353,9 @@ def test_renaming_the_index_hides_no_loss(db, lost):
     """Whether words are lost is known before and after; what was written meanwhile is not taken for in step."""
     db.execute(f"{DOCS}; {OVER}; INSERT INTO docs(id, title) VALUES (1, 'reset'), (2, 'nlp')")
     value(db, "SELECT bge_sync('t')")
+    assert pending(db) == 0
     db.execute(lost)
+    assert pending(db) == 2
     if "TABLE" not in lost:
         db.execute("UPDATE docs SET title = 'machine' WHERE id = 2")
     else:
@@ -377,6 +379,10 @@ def many(db, rows, chance):
     db.executemany("INSERT INTO docs VALUES (?, ?, 'en', ?, ?)", ((n * 2, sentence(chance, 1, 4), sentence(chance, 20, 40), f"c{n}") for n in range(rows)))
     db.execute("COMMIT")
     db.execute(OVER)
+
+
+def pending(db, index="t"):
+    return json.loads(value(db, "SELECT bge_status(?)", index))["pending"]
 
 
 def counted(db, table="t_words_docsize"):
@@ -426,9 +432,11 @@ def test_making_lost_words_again_can_be_renamed_and_stopped(connect, tmp_path):
     """What is done is kept, and the next sync goes on; also as a command, in a transaction, and by rebuild."""
     db = connect(database=tmp_path / "x.db")
     many(db, 6_000, seeded("words stopped"))
+    value(db, "SELECT bge_sync('t')")
     db.execute("DROP TABLE t_words")
     value(db, "SELECT bge_sync('t', 0)")
     done = counted(db)
+    assert pending(db) == 6_000 - done
     db.execute("ALTER TABLE t RENAME TO u")
     assert "being made again" in str(wrong(db, "u")) and counted(db, "u_words_docsize") == done
     db.set_progress_handler(lambda: True, 100_000)

@@ -112,7 +112,7 @@ fn count(parts: Parts<'_>, sql: &str) -> Result<Json> {
     ))
 }
 
-/// Rows that have notes, and rows that no scan has reached.
+/// Rows that have notes, rows that no scan has reached, and rows whose words are still to be made again.
 fn pending(parts: Parts<'_>) -> Result<Json> {
     // A row of the index itself is deleted at once; its notes stay until a sync passes them.
     let names = parts.shadow.names();
@@ -129,12 +129,16 @@ fn pending(parts: Parts<'_>) -> Result<Json> {
         .integer_of_first()?
         .unwrap_or(0);
     let located = parts.content.locate()?;
-    let from = match parts.shadow.settings()?.scanned {
+    let unscanned = match parts.shadow.settings()?.scanned {
         // Nobody notes what changes: any row may be pending.
-        _ if located.noting == Noting::Lost => i64::MIN,
-        Scanned::All => return Ok(json!(noted)),
-        Scanned::Nothing => i64::MIN,
-        Scanned::To(key) => key.saturating_add(1),
+        _ if located.noting == Noting::Lost => Some(i64::MIN),
+        Scanned::All => None,
+        Scanned::Nothing => Some(i64::MIN),
+        Scanned::To(key) => Some(key.saturating_add(1)),
+    };
+    let wordless = parts.words.missing_from(&located)?;
+    let Some(from) = unscanned.into_iter().chain(wordless).min() else {
+        return Ok(json!(noted));
     };
     let (key, from_where) = parts.content.source(&located);
     let _reading = parts.shadow.index.reading_content();

@@ -179,7 +179,8 @@ impl Words<'_> {
         Ok(None)
     }
 
-    /// Has FTS5 look at the table. It is a write to FTS5, though none to the file.
+    /// Has FTS5 look at the table. It is a write to FTS5, though none to the file. (PRAGMA integrity_check asks each
+    /// virtual table by itself, and so FTS5's too.)
     ///
     /// # Errors
     /// What FTS5 finds, as damage; what SQLite says.

@@ -30,6 +30,20 @@ impl Words<'_> {
         self.create_triggers(located)
     }
 
+    /// The key from which on words may be missing: they are lost, or being made again.
+    ///
+    /// # Errors
+    /// What SQLite says; damage.
+    pub fn missing_from(self, located: &Located) -> Result<Option<i64>> {
+        if !self.are_kept() {
+            return Ok(None);
+        }
+        match self.are_lost(located)? {
+            true => Ok(Some(i64::MIN)),
+            false => self.unfilled_from(),
+        }
+    }
+
     /// What is wrong that the schema and the settings tell, and the way out; the table itself is not looked at.
     ///
     /// # Errors
