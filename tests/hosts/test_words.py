@@ -453,6 +453,26 @@ def test_making_lost_words_again_can_be_renamed_and_stopped(connect, tmp_path):
     check(db, "u")
 
 
+def test_lost_words_of_texts_that_the_index_keeps_are_made_again_in_steps(db):
+    """Its own writes meanwhile are neither lost nor there twice."""
+    chance, rows = seeded("words of its own in steps"), 6_000
+    vector = value(db, "SELECT bge_embed('x', ?)", TINY)
+    db.execute(f"{OWN}; BEGIN")
+    db.executemany("INSERT INTO t(rowid, title, body, embedding) VALUES (?, ?, ?, ?)", ((n * 2, sentence(chance, 1, 4), sentence(chance, 20, 40), vector) for n in range(rows)))
+    db.execute("COMMIT; DROP TABLE t_words")
+    value(db, "SELECT bge_sync('t', 0)")
+    assert 0 < counted(db) < rows
+    for n in (10, 2 * rows - 100):
+        db.execute("INSERT INTO t(rowid, title) VALUES (?, 'machine')", (n + 1,))
+        db.execute("UPDATE t SET title = 'learning' WHERE rowid BETWEEN ? AND ? + 4", (n, n))
+        db.execute("UPDATE t SET rowid = rowid + 1 WHERE rowid = ?", (n + 6,))
+        db.execute("DELETE FROM t WHERE rowid BETWEEN ? AND ? + 6", (n + 10, n + 10))
+    while wrong(db):
+        value(db, "SELECT bge_sync('t', 0)")
+    assert in_step(db, "SELECT id, c0, c2 FROM t_text") == rows - 6
+    check(db)
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_a_setting_that_no_repair_has_written_is_damage(connect, tmp_path, own):
     db = connect()
