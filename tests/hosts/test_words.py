@@ -453,6 +453,39 @@ def test_making_lost_words_again_can_be_renamed_and_stopped(connect, tmp_path):
     check(db, "u")
 
 
+REPAIRED = """
+db = connect(database=sys.argv[1])
+while True:
+    db.execute("SELECT bge_sync('t', 0)").get
+    print("ready", flush=True)
+"""
+
+
+def test_kills_while_lost_words_are_made_again(connect, tmp_path):
+    """What a process has filled another one goes on from."""
+    chance, file = seeded("words repaired and killed"), tmp_path / "x.db"
+    many(connect(database=file), 20_000, chance)
+    connect(database=file).execute("DROP TRIGGER t_words_ai; INSERT INTO docs(id, title) VALUES (-5, 'machine')")
+    here = os.path.dirname(os.path.abspath(__file__))
+    code = f"import sys; sys.path.insert(0, {here!r}); from support import connect\n{REPAIRED}"
+    done = 0
+    for _ in range(3):
+        child = subprocess.Popen([sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(chance.random() / 50)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        db = connect_to(database=file)
+        assert counted(db) > done and wrong(db)
+        done = counted(db)
+        db.close()
+    db = connect_to(database=file)
+    value(db, "SELECT bge_sync('t')")
+    assert in_step(db) == 20_001
+    check(db)
+
+
 def test_lost_words_of_texts_that_the_index_keeps_are_made_again_in_steps(db):
     """Its own writes meanwhile are neither lost nor there twice."""
     chance, rows = seeded("words of its own in steps"), 6_000
