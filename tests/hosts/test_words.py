@@ -11,6 +11,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 
 import apsw
 import pytest
@@ -341,6 +343,214 @@ def test_what_was_lost_is_made_again_by_the_next_sync(connect, lost):
     assert json.loads(value(db, "SELECT bge_status('t')"))["wrong"] == []
 
 
+def wrong(db, index="t"):
+    """What bge_status says of the words."""
+    return [said for said in json.loads(value(db, "SELECT bge_status(?)", index))["wrong"] if said.startswith("words: ")]
+
+
+@pytest.mark.parametrize("lost", ["DROP TRIGGER t_words_au", "DROP TRIGGER t_words_ai; DROP TRIGGER t_words_ad; DROP TRIGGER t_words_au", "DROP TABLE t_words"])
+def test_renaming_the_index_hides_no_loss(db, lost):
+    """Whether words are lost is known before and after; what was written meanwhile is not taken for in step."""
+    db.execute(f"{DOCS}; {OVER}; INSERT INTO docs(id, title) VALUES (1, 'reset'), (2, 'nlp')")
+    value(db, "SELECT bge_sync('t')")
+    assert pending(db) == 0
+    db.execute(lost)
+    assert pending(db) == 2
+    if "TABLE" not in lost:
+        db.execute("UPDATE docs SET title = 'machine' WHERE id = 2")
+    else:
+        # Else SQLite renames nothing while a trigger names a table that is not there.
+        db.execute("PRAGMA legacy_alter_table = ON")
+    before = wrong(db)
+    assert len(before) == 1
+    db.execute("ALTER TABLE t RENAME TO u; ALTER TABLE u RENAME TO v")
+    assert wrong(db, "v") == before
+    assert "v_words" in str(failure(db, "INSERT INTO v(v) VALUES ('integrity-check')"))
+    value(db, "SELECT bge_sync('v')")
+    assert wrong(db, "v") == []
+    in_step(db, words="v_words")
+    check(db, "v")
+
+
+def many(db, rows, chance):
+    """A content of many rows, whose words the index has."""
+    db.execute(DOCS)
+    db.execute("BEGIN")
+    db.executemany("INSERT INTO docs VALUES (?, ?, 'en', ?, ?)", ((n * 2, sentence(chance, 1, 4), sentence(chance, 20, 40), f"c{n}") for n in range(rows)))
+    db.execute("COMMIT")
+    db.execute(OVER)
+
+
+def pending(db, index="t"):
+    return json.loads(value(db, "SELECT bge_status(?)", index))["pending"]
+
+
+def counted(db, table="t_words_docsize"):
+    return value(db, f"SELECT count(*) FROM {table}")
+
+
+def test_lost_words_are_made_again_in_steps(connect, tmp_path):
+    """A call that has no time does some, keeps them and ends; until all are there no ranking is given that lacks some."""
+    chance, rows = seeded("words in steps"), 12_000
+    db, plain = connect(database=tmp_path / "x.db"), apsw.Connection(str(tmp_path / "x.db"))
+    many(db, rows, chance)
+    db.execute("DROP TRIGGER t_words_ad")
+    took = -time.perf_counter()
+    assert value(db, "SELECT bge_sync('t', 0)") == 0
+    assert took + time.perf_counter() < 1
+    calls, done = 1, counted(db)
+    assert 0 < done < rows / 2
+    hybrid = "SELECT rowid FROM t WHERE t MATCH 'reset' AND rank MATCH 'hybrid' LIMIT 3"
+    for writer in (plain, db):
+        assert "being made again" in str(wrong(db)) and "being made again" in str(failure(db, "INSERT INTO t(t) VALUES ('integrity-check')"))
+        for sql in (hybrid, hybrid.replace("hybrid", "words")):
+            assert "bge_sync" in str(failure(db, sql))
+        # Before and behind the row that comes next, and displacing others.
+        for n in (1, 2 * rows - 3):
+            writer.execute("INSERT OR REPLACE INTO docs VALUES (?, 'machine', 'de', 'button', ?)", (n, f"c{rows - n // 2 - 1}"))
+            writer.execute("UPDATE docs SET title = 'learning' WHERE id BETWEEN ? AND ? + 9", (n, n))
+            writer.execute("DELETE FROM docs WHERE id BETWEEN ? AND ?", (n + 15, n + 20))
+            writer.execute("UPDATE docs SET id = -id - 1 WHERE id BETWEEN ? AND ?", (n + 21, n + 24))
+        value(db, "SELECT bge_sync('t', 0)")
+        calls, last, done = calls + 1, done, counted(db)
+        assert done > last
+    db.close()
+    db = connect(database=tmp_path / "x.db")
+    while wrong(db):
+        value(db, "SELECT bge_sync('t', 0)")
+        calls += 1
+        assert calls < rows
+    assert calls > 5
+    value(db, "SELECT bge_sync('t')")
+    in_step(db)
+    check(db)
+    assert len(list(db.execute(hybrid))) == 3
+    plain.close()
+
+
+def test_making_lost_words_again_can_be_renamed_and_stopped(connect, tmp_path):
+    """What is done is kept, and the next sync goes on; also as a command, in a transaction, and by rebuild."""
+    db = connect(database=tmp_path / "x.db")
+    many(db, 6_000, seeded("words stopped"))
+    value(db, "SELECT bge_sync('t')")
+    db.execute("DROP TABLE t_words")
+    value(db, "SELECT bge_sync('t', 0)")
+    done = counted(db)
+    assert pending(db) == 6_000 - done
+    db.execute("ALTER TABLE t RENAME TO u")
+    assert "being made again" in str(wrong(db, "u")) and counted(db, "u_words_docsize") == done
+    db.set_progress_handler(lambda: True, 100_000)
+    assert isinstance(failure(db, "SELECT bge_sync('u')"), apsw.InterruptError)
+    db.set_progress_handler(None)
+    assert "being made again" in str(wrong(db, "u")) and counted(db, "u_words_docsize") >= done
+    db.execute("BEGIN; INSERT INTO u(u) VALUES ('rebuild')")
+    assert wrong(db, "u") == [] and in_step(db, words="u_words") == 6_000
+    db.execute("ROLLBACK")
+    assert "being made again" in str(wrong(db, "u"))
+    db.execute("BEGIN; DELETE FROM docs WHERE id > 100; INSERT INTO u(u) VALUES ('sync'); COMMIT")
+    assert wrong(db, "u") == []
+    in_step(db, words="u_words")
+    check(db, "u")
+
+
+REPAIRED = """
+db = connect(database=sys.argv[1])
+while True:
+    db.execute("SELECT bge_sync('t', 0)").get
+    print("ready", flush=True)
+"""
+
+
+def test_kills_while_lost_words_are_made_again(connect, tmp_path):
+    """What a process has filled another one goes on from."""
+    chance, file = seeded("words repaired and killed"), tmp_path / "x.db"
+    many(connect(database=file), 20_000, chance)
+    connect(database=file).execute("DROP TRIGGER t_words_ai; INSERT INTO docs(id, title) VALUES (-5, 'machine')")
+    here = os.path.dirname(os.path.abspath(__file__))
+    code = f"import sys; sys.path.insert(0, {here!r}); from support import connect\n{REPAIRED}"
+    done = 0
+    for _ in range(3):
+        child = subprocess.Popen([sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(chance.random() / 50)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        db = connect_to(database=file)
+        assert counted(db) > done and wrong(db)
+        done = counted(db)
+        db.close()
+    db = connect_to(database=file)
+    value(db, "SELECT bge_sync('t')")
+    assert in_step(db) == 20_001
+    check(db)
+
+
+def test_lost_words_of_texts_that_the_index_keeps_are_made_again_in_steps(db):
+    """Its own writes meanwhile are neither lost nor there twice."""
+    chance, rows = seeded("words of its own in steps"), 6_000
+    vector = value(db, "SELECT bge_embed('x', ?)", TINY)
+    db.execute(f"{OWN}; BEGIN")
+    db.executemany("INSERT INTO t(rowid, title, body, embedding) VALUES (?, ?, ?, ?)", ((n * 2, sentence(chance, 1, 4), sentence(chance, 20, 40), vector) for n in range(rows)))
+    db.execute("COMMIT; DROP TABLE t_words")
+    value(db, "SELECT bge_sync('t', 0)")
+    assert 0 < counted(db) < rows
+    for n in (10, 2 * rows - 100):
+        db.execute("INSERT INTO t(rowid, title) VALUES (?, 'machine')", (n + 1,))
+        db.execute("UPDATE t SET title = 'learning' WHERE rowid BETWEEN ? AND ? + 4", (n, n))
+        db.execute("UPDATE t SET rowid = rowid + 1 WHERE rowid = ?", (n + 6,))
+        db.execute("DELETE FROM t WHERE rowid BETWEEN ? AND ? + 6", (n + 10, n + 10))
+    while wrong(db):
+        value(db, "SELECT bge_sync('t', 0)")
+    assert in_step(db, "SELECT id, c0, c2 FROM t_text") == rows - 6
+    check(db)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_setting_that_no_repair_has_written_is_damage(connect, tmp_path, own):
+    db = connect()
+    db.execute(f"{DOCS}; {OWN if own else OVER}")
+    db.execute("REPLACE INTO t_config VALUES ('words_from', 'half')")
+    for sql in ("SELECT rowid FROM t WHERE t MATCH 'reset' AND rank MATCH 'words'", "INSERT INTO t(t) VALUES ('integrity-check')", "SELECT bge_sync('t')"):
+        assert "words_from" in str(failure(db, sql))
+    db.execute("INSERT INTO t(t) VALUES ('rebuild')")
+    check(db)
+
+
+def test_create_that_is_stopped_leaves_nothing(db):
+    """Its words are filled in its own transaction, which can be interrupted."""
+    chance = seeded("words of create")
+    db.execute(DOCS)
+    db.executemany("INSERT INTO docs(id, title, body) VALUES (?, ?, ?)", ((n, "x", sentence(chance, 30, 40)) for n in range(20_000)))
+    before, changes = list(db.execute("SELECT * FROM sqlite_schema")), []
+    db.set_progress_handler(lambda: changes.append(0) or len(changes) > 3, 100_000)
+    assert isinstance(failure(db, OVER), apsw.InterruptError)
+    db.set_progress_handler(None)
+    assert len(changes) > 3 and list(db.execute("SELECT * FROM sqlite_schema")) == before
+    timer = threading.Timer(0.15, db.interrupt)
+    timer.start()
+    assert isinstance(failure(db, OVER), apsw.InterruptError)
+    timer.join()
+    assert list(db.execute("SELECT * FROM sqlite_schema")) == before
+    db.execute(OVER)
+    assert in_step(db) == 20_000
+
+
+def test_words_of_very_many_displaced_rows_go_in_steps(db):
+    chance, rows = seeded("words displaced"), 3_500
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, title, lang, body, code UNIQUE)")
+    db.executemany("INSERT INTO docs VALUES (?, 'reset', 'en', ?, ?)", ((n, sentence(chance), n) for n in range(rows)))
+    db.execute(OVER)
+    db.execute("INSERT OR REPLACE INTO docs SELECT id + 10000, title, lang, body, code FROM docs")
+    assert counted(db) == 2 * rows
+    value(db, "SELECT bge_sync('t', 0)")
+    assert rows < counted(db) < 2 * rows
+    for _ in range(5):
+        value(db, "SELECT bge_sync('t', 0)")
+    assert counted(db) == rows
+    in_step(db)
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_without_its_table_nothing_of_a_write_stays(connect, own):
     db = connect()
@@ -433,23 +643,140 @@ def test_a_tokenizer_is_passed_on(db):
 
 def test_a_table_of_the_user_s_is_left_alone(db):
     """Over a view and without texts too."""
-    db.execute(f"{DOCS}; CREATE VIEW v AS SELECT * FROM docs; CREATE VIRTUAL TABLE f USING fts5(a); INSERT INTO f(rowid, a) VALUES (1, 'x')")
+    db.execute(f"""{DOCS}; INSERT INTO docs(id, title) VALUES (1, 'x'); CREATE VIEW v AS SELECT * FROM docs;
+                   CREATE VIRTUAL TABLE f USING fts5(a); INSERT INTO f(rowid, a) VALUES (1, 'x')""")
     for options in ("content=docs", "content=v, content_rowid=id", "content=''", "words=Off"):
         words = "" if "words" in options else ", words='F'"
         db.execute(f"CREATE VIRTUAL TABLE t USING bge(title, {options}{words}, model='{TINY}')")
         if options != "content=''":
             db.execute("INSERT INTO t(t) VALUES ('rebuild')")
+        else:
+            db.execute("INSERT INTO t(rowid, title) VALUES (1, 'x')")
         check(db)
         value(db, "SELECT bge_sync('t')")
+        check(db)
         db.execute("ALTER TABLE t RENAME TO u; DROP TABLE u")
         assert list(db.execute("SELECT rowid, a FROM f")) == [(1, "x")]
 
 
+def told(db):
+    """What a table of the user's is said to be by the command, by PRAGMA integrity_check and by bge_status."""
+    error = failure(db, "INSERT INTO t(t) VALUES ('integrity-check')")
+    assert isinstance(error, apsw.CorruptError) or "which must be" in str(error)
+    return str(error), " ".join(said for said, in db.execute("PRAGMA integrity_check")), " ".join(wrong(db))
+
+
+@pytest.mark.parametrize("instead", ["", "CREATE TABLE f(title, body)", "CREATE VIEW f AS SELECT 1 AS title"])
+def test_a_missing_table_of_the_user_s_is_told_everywhere(db, instead):
+    db.execute(f"{DOCS}; CREATE VIRTUAL TABLE f USING fts5(title, body); {OVER.replace('words=on', 'words=f')}")
+    assert wrong(db) == []
+    db.execute(f"DROP TABLE f; {instead}")
+    for said in told(db):
+        assert "option words names 'f', which must be an FTS5 table in schema 'main', and" in said and "CREATE VIRTUAL TABLE" in said, said
+
+
+NAMED = {
+    "external": "CREATE VIRTUAL TABLE f USING fts5(title, body, content=docs, content_rowid=id)",
+    "its own": "CREATE VIRTUAL TABLE f USING fts5(title, body)", "others": "CREATE VIRTUAL TABLE f USING fts5(all_of_it, tokenize=trigram)",
+    "contentless": "CREATE VIRTUAL TABLE f USING fts5(title, body, content='', contentless_delete=1)",
+    "without sizes": "CREATE VIRTUAL TABLE f USING fts5(title, body, columnsize=0)",
+}
+
+
+@pytest.mark.parametrize("over", ["table", "view", "own", "contentless"])
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_table_of_the_user_s_has_the_rows_of_the_content(db, kind, over):
+    """None missing but those without a text, none too many; the way out that is named works."""
+    db.execute(f"{DOCS}; CREATE VIEW v AS SELECT * FROM docs; {NAMED[kind]}")
+    content = {"table": ", content=docs", "view": ", content=v, content_rowid=id", "own": "", "contentless": ", content=''"}[over]
+    db.execute(f"CREATE VIRTUAL TABLE t USING bge(title, body{content}, words=f, model='{TINY}')")
+    filled = "f(rowid, all_of_it)" if kind == "others" else "f(rowid, title)"
+    for n, title in enumerate(["reset", "nlp", "machine", None]):
+        db.execute("INSERT INTO docs(id, title) VALUES (?, ?)", (n, title))
+        if over in ("own", "contentless"):
+            db.execute("INSERT INTO t(rowid, title) VALUES (?, ?)", (n, title))
+        if title or kind == "external":
+            db.execute(f"INSERT INTO {filled} VALUES (?, ?)", (n, title))
+    check(db)
+    value(db, "SELECT bge_sync('t')")
+    check(db)
+    assert value(db, "PRAGMA integrity_check") == "ok"
+    if kind == "external":
+        # What FTS5 is told that a row said.
+        db.execute("INSERT INTO f(f, rowid, title) VALUES ('delete', 1, 'nlp')")
+        db.execute("INSERT INTO f(rowid, title) VALUES (77, 'strange'), (78, 'strange')")
+    else:
+        db.execute("DELETE FROM f WHERE rowid = 1")
+        db.execute(f"INSERT INTO {filled} VALUES (77, 'strange'), (78, 'strange')")
+    command, pragma, _ = told(db)
+    for said in (command, pragma):
+        assert "FTS5 table 'f', which option words names: row 1 of the content is not in it; row 77 of it is not in the content; row 78 of it" in said, said
+        assert "VALUES ('rebuild')" in said
+    if kind == "external":
+        db.execute("INSERT INTO f(f) VALUES ('rebuild')")
+    else:
+        db.execute(f"DELETE FROM f WHERE rowid > 70; INSERT INTO {filled} VALUES (1, 'nlp')")
+    check(db)
+    assert value(db, "PRAGMA integrity_check") == "ok"
+
+
 def test_damage_of_a_table_of_the_user_s_is_told(db):
+    """What its rowids do not tell FTS5 finds: texts that are not those of an external content, broken tables."""
     db.execute(f"{DOCS}; CREATE VIRTUAL TABLE f USING fts5(title, body, content=docs, content_rowid=id)")
     db.execute(OVER.replace("words=on", "words=f"))
-    db.execute("INSERT INTO docs(id, title) VALUES (1, 'reset')")
-    message = str(failure(db, "INSERT INTO t(t) VALUES ('integrity-check')"))
-    assert "FTS5 table 'f', which option words names" in message
-    db.execute("INSERT INTO f(f) VALUES ('rebuild')")
+    db.execute("INSERT INTO docs(id, title) VALUES (1, 'reset'); INSERT INTO f(f) VALUES ('rebuild')")
     check(db)
+    for damage in ("UPDATE docs SET title = 'other'", "DELETE FROM f_data WHERE id > 10"):
+        db.execute(damage)
+        message = str(failure(db, "INSERT INTO t(t) VALUES ('integrity-check')"))
+        assert "FTS5 table 'f', which option words names" in message and "('rebuild') makes" in message, message
+        db.execute("INSERT INTO f(f) VALUES ('rebuild')")
+        check(db)
+
+
+# --- questions that find very many rows ----------------------------------------------------------
+
+
+def plain_bm25(db, table, runs):
+    """What plain FTS5 gives for these."""
+    found = db.execute(f"SELECT rowid, bm25({table}) FROM {table} WHERE {table} MATCH ?", (" OR ".join(f'"{run}"' for run in runs),))
+    return sorted(found, key=lambda row: (row[1], row[0]))
+
+
+def test_of_a_question_that_finds_too_many_rows_the_rarest_runs_are_asked_for(db):
+    """Up to 20,000 rows the whole question is asked; beyond, what is not common, and one run at least."""
+    rows = 25_000
+    words = {"all": range(25), "most": range(21), "edge": range(20), "half": range(12), "third": range(16, 25)}
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body)")
+    text = lambda n: " ".join([*(word for word, places in words.items() if n % 25 in places), *["seldom"] * (n < 30), "filler " * (n % 7)])
+    db.executemany("INSERT INTO docs VALUES (?, ?)", ((n, text(n)) for n in range(rows)))
+    db.execute(f"CREATE VIRTUAL TABLE t USING bge(body, content=docs, words=on, catchup=0, model='{TINY}')")
+    db.execute("CREATE VIRTUAL TABLE plain USING fts5(body, tokenize='porter unicode61'); INSERT INTO plain(rowid, body) SELECT * FROM docs")
+    for question, asked in {
+        "seldom": ["seldom"], "all": ["all"], "edge": ["edge"], "half seldom": ["half", "seldom"], "edge seldom": ["seldom"],
+        "all seldom": ["seldom"], "all most": ["most"], "all half seldom": ["seldom", "half"], "half third": ["third"],
+        "all third half seldom nowhere": ["seldom", "third"], "all nowhere": ["all"], "the all most nowhere seldom": ["seldom"],
+    }.items():
+        wanted = plain_bm25(db, "plain", asked)
+        got = list(db.execute("SELECT rowid, bm25 FROM t WHERE t MATCH ? AND rank MATCH 'words' ORDER BY rank LIMIT 200", (question,)))
+        assert got and got == wanted[:200], question
+    assert value(db, "SELECT count(*) FROM t WHERE t MATCH 'all seldom' AND rank MATCH 'words'") == 30
+    assert value(db, "SELECT count(*) FROM t WHERE t MATCH 'half seldom' AND rank MATCH 'words(25000)'") == len(plain_bm25(db, "plain", ["half", "seldom"]))
+
+
+@pytest.mark.parametrize("rows, whole, too_many", [(2_000, 1_000, 1_001), (6_000, 1_200, 1_201)])
+def test_a_fusion_leaves_out_words_of_more_than_a_fifth_of_the_rows(db, rows, whole, too_many):
+    """Of the rows, at least 1,000, and not of the passages, of which one row here has very many."""
+    long, vector = "reset your password " * 8_000, value(db, "SELECT bge_embed('x', ?)", TINY)
+    db.execute(f"CREATE VIRTUAL TABLE t USING bge(body, words=on, chunk_tokens=8, overlap=0, model='{TINY}')")
+    text = lambda n: " ".join([*["whole"] * (n < whole), *["many"] * (n < too_many), *["seldom"] * (n % 400 == 0), "filler " * (n % 5)])
+    db.execute("BEGIN")
+    db.executemany("INSERT INTO t(rowid, body, embedding) VALUES (?, ?, ?)", ((n, text(n), vector) for n in range(1, rows)))
+    db.execute("INSERT INTO t(rowid, body) VALUES (0, ?); COMMIT", (long + text(0),))
+    value(db, "SELECT bge_sync('t')")
+    assert json.loads(value(db, "SELECT bge_status('t')"))["passages"] > 1.5 * rows
+    db.execute("CREATE VIRTUAL TABLE plain USING fts5(body, tokenize='porter unicode61'); INSERT INTO plain(rowid, body) SELECT id, c0 FROM t_text")
+    for question, asked in {"whole": ["whole"], "many": ["many"], "many seldom": ["seldom"], "whole nowhere": ["whole"], "many whole": ["whole"]}.items():
+        wanted = plain_bm25(db, "plain", asked)
+        got = [*db.execute("SELECT rowid, bm25 FROM t WHERE t MATCH ? AND rank MATCH 'hybrid(depth = 50)' AND by_words IS NOT NULL ORDER BY by_words", (question,))]
+        assert got and got == wanted[:50], question

@@ -20,7 +20,8 @@ pub mod code {
     pub const NOMEM: c_int = 7;
     pub const READONLY: c_int = 8;
     pub const INTERRUPT: c_int = 9;
-    pub const CORRUPT_VTAB: c_int = 11 | 1 << 8;
+    pub const CORRUPT: c_int = 11;
+    pub const CORRUPT_VTAB: c_int = CORRUPT | 1 << 8;
     pub const TOOBIG: c_int = 18;
     pub const MISMATCH: c_int = 20;
     pub const ROW: c_int = 100;

@@ -50,3 +50,8 @@ pub use value::Value;
 pub use value_ref::{Type, ValueRef};
 
 pub use table_function::{Call, Comparison, Cursor, TableFunction};
+
+/// The primary result code of whatever SQLite finds corrupt.
+pub const CORRUPT: i32 = api::code::CORRUPT;
+/// The result code of a virtual table whose own tables are damaged.
+pub const CORRUPT_VTAB: i32 = api::code::CORRUPT_VTAB;

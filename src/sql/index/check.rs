@@ -58,7 +58,8 @@ pub fn integrity_check(parts: Parts<'_>) -> Result<()> {
     check_codes(parts, &settings, &mut faults)?;
     check_content(parts, &mut faults)?;
     check_words(parts, &mut faults)?;
-    faults.result()
+    faults.result()?;
+    parts.words.check_rows_of_named()
 }
 
 fn check_rows(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {

@@ -2,11 +2,22 @@
 //! border of the index ([`named`]) says once, for all of them, of which index and what the way out is.
 
 use crate::error::{Error, Kind, Result};
+use crate::sql::ffi::{CORRUPT, CORRUPT_VTAB};
 use std::fmt::Display;
 
 /// Damaged shadow tables.
 pub fn corrupt(what: impl Display) -> Error {
     Error::new(Kind::Corrupt, what.to_string())
+}
+
+/// Damage for which `rebuild` is no way out: the message has its own.
+pub fn refused(message: String) -> Error {
+    Error::new(Kind::Host(CORRUPT_VTAB), message)
+}
+
+/// Whether SQLite, or a virtual table of somebody else's, calls something corrupt.
+pub fn is_corrupt(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Host(rc) if rc & 0xff == CORRUPT)
 }
 
 /// The outcome as the user of an index is told it.

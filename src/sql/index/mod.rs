@@ -16,6 +16,7 @@
 //! - [`vectors`]: `_passages` and `_codes`; it alone knows slots, chunks, stamps and the tail.
 //! - [`words`]: `_words`, an FTS5 table over the texts, or one of the user's.
 //! - [`content`]: where the texts are (`_text`, or a table or view of the user's), and the triggers.
+//! - [`trigger_set`]: the triggers of either of the two last, as what is made, found and dropped.
 //!
 //! The verbs, functions over the parts:
 //! - [`write`] notes, and so do the triggers;
@@ -70,6 +71,7 @@ mod sync;
 mod table;
 mod text;
 mod transaction;
+mod trigger_set;
 mod unfinished;
 mod vectors;
 mod words;

@@ -14,19 +14,6 @@ pub const LOG: &str = "log";
 /// What follows `index_` in the name of the index's own FTS5 table, where it keeps words. Triggers write to it too.
 pub const WORDS: &str = "words";
 
-/// The tables of that FTS5 table, with what follows their names in CREATE TABLE; behind the key of `words_content`
-/// the columns are missing.
-pub const OF_WORDS: [(&str, &str); 5] = [
-    ("words_data", "(id INTEGER PRIMARY KEY, block BLOB)"),
-    (
-        "words_idx",
-        "(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID",
-    ),
-    ("words_content", "(id INTEGER PRIMARY KEY"),
-    ("words_docsize", "(id INTEGER PRIMARY KEY, sz BLOB)"),
-    ("words_config", "(k PRIMARY KEY, v) WITHOUT ROWID"),
-];
-
 /// All shadow tables that an index may have.
 pub fn shadow_tables() -> impl Iterator<Item = &'static str> {
     PROTECTED.into_iter().chain([LOG])

@@ -4,10 +4,11 @@
 //! somebody else's SQL. It is looked for before the first statement on them, and again when the schema has
 //! changed.
 
-use super::names::{OF_WORDS, shadow_tables};
+use super::damage::refused;
+use super::names::shadow_tables;
 use super::shadow::Shadow;
-use super::words::Words;
-use crate::error::{Error, Kind, Result};
+use super::words::{TABLES as OF_WORDS, Words};
+use crate::error::{Error, Result};
 use crate::sql::ffi::{Row, Value};
 use crate::sql::lexer::quote_name;
 
@@ -65,7 +66,6 @@ enum Stranger {
 impl Stranger {
     /// `rebuild` is no way out: it would run on what is there.
     fn refused(&self, table: &str) -> Error {
-        const CORRUPT_VTAB: i32 = 11 | 1 << 8;
         let quoted = quote_name(table);
         let rebuild = "and give the command 'rebuild'";
         let fault = match self {
@@ -78,14 +78,13 @@ impl Stranger {
                 quote_name(name)
             ),
         };
-        let message = format!("the index is damaged, its shadow table {fault}");
-        Error::new(Kind::Host(CORRUPT_VTAB), message)
+        refused(format!("the index is damaged, its shadow table {fault}"))
     }
 }
 
 /// The shadow tables, and those of FTS5 where the index keeps words.
 fn watched(shadow: Shadow<'_>) -> Vec<&'static str> {
-    let of_words = OF_WORDS.iter().map(|(suffix, _)| *suffix);
+    let of_words = OF_WORDS.into_iter().map(|behind| behind.suffix);
     let kept = Words::new(shadow).are_kept();
     shadow_tables().chain(of_words.filter(|_| kept)).collect()
 }

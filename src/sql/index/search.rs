@@ -164,11 +164,6 @@ impl Search {
         &self.overlay
     }
 
-    /// How many vectors are stored, about.
-    pub fn vectors(&self) -> usize {
-        self.vectors
-    }
-
     /// The query's filters.
     pub fn filters(&self) -> &Filters {
         &self.filters

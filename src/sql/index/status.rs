@@ -91,11 +91,8 @@ pub fn status(parts: Parts<'_>) -> Result<Json> {
                 .to_owned(),
         );
     }
-    if if_there(words_are_lost(parts))? == Some(true) {
-        wrong.push(
-            "words: their table or its triggers are gone or have changed; bge_sync makes them again".to_owned(),
-        );
-    }
+    let words = if_there(parts.words.wrong())?.flatten();
+    wrong.extend(words.map(|why| format!("words: {why}")));
     wrong.extend(unfit.iter().flat_map(|keys| {
         keys.told
             .iter()
@@ -109,20 +106,13 @@ fn noting(parts: Parts<'_>) -> Result<Noting> {
     Ok(parts.content.locate()?.noting)
 }
 
-fn words_are_lost(parts: Parts<'_>) -> Result<bool> {
-    match parts.words.are_kept() {
-        true => parts.words.are_lost(&parts.content.locate()?),
-        false => Ok(false),
-    }
-}
-
 fn count(parts: Parts<'_>, sql: &str) -> Result<Json> {
     Ok(json!(
         parts.shadow.sql(sql)?.integer_of_first()?.unwrap_or(0)
     ))
 }
 
-/// Rows that have notes, and rows that no scan has reached.
+/// Rows that have notes, rows that no scan has reached, and rows whose words are still to be made again.
 fn pending(parts: Parts<'_>) -> Result<Json> {
     // A row of the index itself is deleted at once; its notes stay until a sync passes them.
     let names = parts.shadow.names();
@@ -139,12 +129,16 @@ fn pending(parts: Parts<'_>) -> Result<Json> {
         .integer_of_first()?
         .unwrap_or(0);
     let located = parts.content.locate()?;
-    let from = match parts.shadow.settings()?.scanned {
+    let unscanned = match parts.shadow.settings()?.scanned {
         // Nobody notes what changes: any row may be pending.
-        _ if located.noting == Noting::Lost => i64::MIN,
-        Scanned::All => return Ok(json!(noted)),
-        Scanned::Nothing => i64::MIN,
-        Scanned::To(key) => key.saturating_add(1),
+        _ if located.noting == Noting::Lost => Some(i64::MIN),
+        Scanned::All => None,
+        Scanned::Nothing => Some(i64::MIN),
+        Scanned::To(key) => Some(key.saturating_add(1)),
+    };
+    let wordless = parts.words.missing_from(&located)?;
+    let Some(from) = unscanned.into_iter().chain(wordless).min() else {
+        return Ok(json!(noted));
     };
     let (key, from_where) = parts.content.source(&located);
     let _reading = parts.shadow.index.reading_content();

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const SCAN: i64 = 10_000;
 /// How long a step is to take.
 const STEP: Duration = Duration::from_millis(1500);
+/// How long words are filled in a step at least: so many rows, and not one, are a call's progress that has no time.
+const LEAST_STEP: Duration = Duration::from_millis(25);
 /// The fewest tokens of a step after the first: one batch.
 const FEWEST: usize = 512;
 /// The most tokens of a step, on however fast a device.
@@ -44,6 +46,14 @@ impl Pace {
     fn is_over(&self) -> bool {
         self.deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// When a step that begins now and embeds nothing is to end.
+    fn step_end(&self) -> Instant {
+        let now = Instant::now();
+        let end = now + STEP;
+        let end = self.deadline.map_or(end, |deadline| end.min(deadline));
+        end.max(now + LEAST_STEP)
     }
 
     /// Learns from a step that embedded so many tokens since `began`.
@@ -78,8 +88,11 @@ pub fn sync(parts: Parts<'_>, limit: Option<Duration>) -> Result<i64> {
             declared: &declared,
             shadow: parts.shadow,
         };
-        prepare_sync(parts, &steps)?;
-        sync_slices(parts, &steps, Pace::new(limit))
+        let pace = Pace::new(limit);
+        match prepare_sync(parts, &steps, &pace)? {
+            true => sync_slices(parts, &steps, pace),
+            false => Ok(0),
+        }
     };
     work().map_err(|e| declared.explain(parts.shadow, e))
 }
@@ -155,8 +168,8 @@ fn store(
     stored.inspect_err(|_| slice.keep_for_later())
 }
 
-/// Repairs triggers, and notes what no trigger has noted.
-fn prepare_sync(parts: Parts<'_>, steps: &Steps<'_>) -> Result<()> {
+/// Repairs triggers and words, and notes what no trigger has noted; `false` where the time was over before that.
+fn prepare_sync(parts: Parts<'_>, steps: &Steps<'_>, pace: &Pace) -> Result<bool> {
     let (settings, content) =
         steps.read(|| Ok((parts.shadow.settings()?, parts.content.locate()?)))?;
     if matches!(content.noting, Noting::Due | Noting::Lost) {
@@ -175,8 +188,8 @@ fn prepare_sync(parts: Parts<'_>, steps: &Steps<'_>) -> Result<()> {
         // Renamed, which only the triggers say; they may be lost one day.
         steps.step(|| parts.content.remember(&content.named))?;
     }
-    if parts.words.are_lost(&content)? {
-        steps.step(|| parts.words.remake(&parts.content.locate()?))?;
+    if !repair_words(parts, steps, pace)? {
+        return Ok(false);
     }
     let rescan = content.noting != Noting::On || settings.scanned == Scanned::Nothing;
     if rescan || steps.read(|| parts.content.can_be_displaced(&content))? {
@@ -184,8 +197,48 @@ fn prepare_sync(parts: Parts<'_>, steps: &Steps<'_>) -> Result<()> {
         if !displaced.is_empty() {
             steps.step(|| displaced.iter().try_for_each(|&id| parts.notes.add(id)))?;
         }
-        if parts.words.are_kept() {
-            steps.step(|| parts.words.remove_displaced(&parts.content.locate()?))?;
+        remove_displaced_words(parts, steps, pace)?;
+    }
+    Ok(true)
+}
+
+/// Makes words that were lost again; `false` where the time was over before they were complete. The next sync goes on.
+fn repair_words(parts: Parts<'_>, steps: &Steps<'_>, pace: &Pace) -> Result<bool> {
+    let words = parts.words;
+    let are_lost = || words.are_lost(&parts.content.locate()?);
+    if steps.read(are_lost)? {
+        steps.step(|| match are_lost()? {
+            true => words.begin_again(&parts.content.locate()?),
+            // Another process was first.
+            false => Ok(()),
+        })?;
+    }
+    while steps.read(|| words.are_unfilled())? {
+        parts.shadow.host.interrupts.check()?;
+        let complete = steps.step(|| {
+            words.fill_until(&parts.content.locate()?, pace.step_end())?;
+            words.are_unfilled().map(|unfilled| !unfilled)
+        })?;
+        if !complete && pace.is_over() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Takes out the words of rows that were displaced. What a call has no time for, the next one finds again.
+fn remove_displaced_words(parts: Parts<'_>, steps: &Steps<'_>, pace: &Pace) -> Result<()> {
+    let displaced = |from| parts.words.displaced(&parts.content.locate()?, from);
+    let mut from = i64::MIN;
+    while !steps.read(|| displaced(from))?.is_empty() {
+        let last = steps.step(|| {
+            let rows = displaced(from)?;
+            rows.iter().try_for_each(|&row| parts.words.remove(row))?;
+            Ok(rows.last().copied())
+        })?;
+        match last.and_then(|last: i64| last.checked_add(1)) {
+            Some(next) if !pace.is_over() => from = next,
+            _ => return Ok(()),
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! wrong is said by the first query, and DROP, RENAME and `rebuild` work.
 
 use super::connected::Connected;
-use super::content::triggers;
+use super::content::{Located, triggers};
 use super::cursor::Cursor;
 use super::declare::{self, ColumnRole, Hidden};
 use super::handle::Index;
@@ -162,10 +162,7 @@ fn rename(parts: Parts<'_>, to: &str) -> Result<()> {
         triggers::check_names(renamed.shadow)?;
     }
     renamed.words.check_names()?;
-    let words_of = match parts.words.are_kept() {
-        true => if_there(parts.content.locate())?,
-        false => None,
-    };
+    let words_in = content_of_words(parts)?;
     // The triggers name the log: at no moment may they name one that is not there.
     triggers::drop_all(shadow)?;
     parts.words.rename(&names)?;
@@ -183,6 +180,18 @@ fn rename(parts: Parts<'_>, to: &str) -> Result<()> {
     if let Some(content) = content {
         triggers::create(renamed.shadow, &content)?;
     }
-    // Of a content that is gone, the next sync makes them.
-    words_of.map_or(Ok(()), |located| renamed.words.renamed(&located))
+    words_in.map_or(Ok(()), |located| renamed.words.renamed(&located))
+}
+
+/// The content whose words are in step with it; `None` where it is gone or they are lost: what they missed meanwhile, the
+/// next sync finds out by triggers that are not there.
+fn content_of_words(parts: Parts<'_>) -> Result<Option<Located>> {
+    if !parts.words.are_kept() {
+        return Ok(None);
+    }
+    let Some(located) = if_there(parts.content.locate())? else {
+        return Ok(None);
+    };
+    let lost = if_there(parts.words.are_lost(&located))?.unwrap_or(true);
+    Ok((!lost).then_some(located))
 }

@@ -10,15 +10,12 @@
 //! UPDATE trigger, the index keeps its own names. The first sync makes the triggers; why, and what else was
 //! tried, is in `docs/decisions/13-notes-and-triggers.md`.
 
-use crate::error::{Error, Result};
-use crate::sql::ffi::{Row, Value};
+use crate::error::Result;
+use crate::sql::ffi::Value;
 use crate::sql::index::names::Names;
 use crate::sql::index::shadow::Shadow;
-use crate::sql::index::statements::Kept;
+use crate::sql::index::trigger_set::{Bodies, TriggerSet};
 use crate::sql::lexer::{Token, Tokens, quote_name, unquoted};
-
-/// Endings of their names.
-const ENDINGS: [&str; 3] = ["ai", "ad", "au"];
 
 /// The content as its triggers name it: table, key, columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +28,17 @@ pub struct Named {
     pub columns: Vec<String>,
 }
 
-/// The three triggers, each by its name and by what follows it in CREATE TRIGGER.
-fn definitions(names: &Names, content: &Named) -> [(String, String); 3] {
+fn set(shadow: Shadow<'_>) -> TriggerSet<'_> {
+    let log = quote_name(&shadow.names().bare("log"));
+    TriggerSet::new(shadow, "", format!("INSERT INTO {log}"))
+}
+
+/// What the three triggers say.
+fn bodies(names: &Names, content: &Named) -> Bodies {
     let log = quote_name(&names.bare("log"));
     let (table, key) = (quote_name(&content.table), quote_name(&content.key));
     let changed = changes(&content.key, content.columns.iter().map(String::as_str));
-    let bodies = [
+    [
         format!("AFTER INSERT ON {table} BEGIN INSERT INTO {log}(id) VALUES (new.{key}); END"),
         format!("AFTER DELETE ON {table} BEGIN INSERT INTO {log}(id) VALUES (old.{key}); END"),
         format!(
@@ -44,18 +46,7 @@ fn definitions(names: &Names, content: &Named) -> [(String, String); 3] {
              INSERT INTO {log}(id) SELECT old.{key} WHERE old.{key} IS NOT new.{key}; \
              INSERT INTO {log}(id) VALUES (new.{key}); END"
         ),
-    ];
-    let mut named = ENDINGS.map(|ending| (names.bare(ending), String::new()));
-    for (definition, body) in named.iter_mut().zip(bodies) {
-        definition.1 = body;
-    }
-    named
-}
-
-/// What stands in each of them, and in none of the user's: SQLite rewrites only what names the
-/// content.
-fn mark(names: &Names) -> String {
-    format!("INSERT INTO {}", quote_name(&names.bare("log")))
+    ]
 }
 
 /// Whether an UPDATE changes the key or one of these columns.
@@ -106,102 +97,37 @@ fn old_columns(sql: &str) -> Option<Vec<String>> {
 /// # Errors
 /// What SQLite says.
 pub fn read(shadow: Shadow<'_>) -> Result<Option<Named>> {
-    // One look through the schema, which has no index on names.
-    let names = shadow.names();
-    let mut find = shadow.kept("read triggers", || {
-        let list = names.schema_table();
-        format!(
-            "SELECT tbl_name, sql, name = ?3 FROM {list} \
-             WHERE type = 'trigger' AND name IN (?1, ?2, ?3) AND instr(sql, ?4)"
-        )
-    })?;
-    bind_names(&mut find, names)?;
-    let (mut found, mut table, mut update) = (0, None, None);
-    while find.step()? == Row::Ready {
-        let on = find.text(0)?;
-        if on.is_none() || (found > 0 && table != on) {
-            return Ok(None);
-        }
-        if find.integer(2) == Some(1) {
-            update = find.text(1)?;
-        }
-        table = on;
-        found += 1;
-    }
-    if found < ENDINGS.len() {
+    let Some((update, table)) = set(shadow).on_one_table()? else {
         return Ok(None);
-    }
-    let count = shadow.spec().columns.len();
-    let parsed = update.and_then(|sql| parse(&sql, count));
-    Ok(table.zip(parsed).map(|(table, (key, columns))| Named {
+    };
+    let parsed = parse(&update, shadow.spec().columns.len());
+    Ok(parsed.map(|(key, columns)| Named {
         table,
         key,
         columns,
     }))
 }
 
-fn bind_names(find: &mut Kept<'_>, names: &Names) -> Result<()> {
-    for (n, ending) in ENDINGS.iter().enumerate() {
-        find.bind(n + 1, &Value::from(names.bare(ending)))?;
-    }
-    find.bind(4, &Value::from(mark(names)))
-}
-
-/// Makes the triggers. Those that are there exactly so, as a dump brings them, stay.
+/// Makes the triggers, and the log that they write to. Those that are there exactly so, as a dump brings them, stay.
 ///
 /// # Errors
 /// There is a trigger of such a name, which is not ours to drop; what SQLite says.
 pub fn create(shadow: Shadow<'_>, content: &Named) -> Result<()> {
-    check_names(shadow)?;
+    set(shadow).check_names()?;
     shadow.create_log()?;
-    let names = shadow.names();
-    let there = called_so(shadow, true)?;
-    for (name, body) in definitions(names, content) {
-        let is_it =
-            |(n, sql): &&(String, String)| n.eq_ignore_ascii_case(&name) && sql.ends_with(&body);
-        if there.iter().any(|trigger| is_it(&trigger)) {
-            continue;
-        }
-        let trigger = names.in_schema(&name);
-        let sql = format!("DROP TRIGGER IF EXISTS {trigger}; CREATE TRIGGER {trigger} {body};");
-        shadow.host.db.execute(&sql)?;
-    }
-    Ok(())
+    set(shadow).create(&bodies(shadow.names(), content))
 }
 
 /// # Errors
 /// There is a trigger that is called as one of ours, and is not exactly it.
 pub fn check_can_adopt(shadow: Shadow<'_>, content: &Named) -> Result<()> {
-    let ours = definitions(shadow.names(), content);
-    let mut there = called_so(shadow, true)?;
-    there.extend(called_so(shadow, false)?);
-    for (name, sql) in there {
-        let is_it = |(n, body): &(String, String)| {
-            n.eq_ignore_ascii_case(&name)
-                && sql == format!("CREATE TRIGGER {} {body}", quote_name(n))
-        };
-        if !ours.iter().any(is_it) {
-            return Err(not_ours(&name));
-        }
-    }
-    Ok(())
-}
-
-/// Of a trigger that is called as one of an index's own.
-pub fn not_ours(name: &str) -> Error {
-    Error::invalid(format!(
-        "there is a trigger '{name}' that is not of this index, which needs the name for one \
-         of its own; drop it and make it again under another name"
-    ))
+    set(shadow).check_can_adopt(&bodies(shadow.names(), content))
 }
 
 /// # Errors
 /// There is a trigger of the user's that is called as one of ours.
 pub fn check_names(shadow: Shadow<'_>) -> Result<()> {
-    match called_so(shadow, false)?.first() {
-        None => Ok(()),
-        Some((name, _)) => Err(not_ours(name)),
-    }
+    set(shadow).check_names()
 }
 
 /// Drops those of the triggers that are there, and are ours.
@@ -215,31 +141,7 @@ pub fn drop_all(shadow: Shadow<'_>) -> Result<()> {
     if shadow.keeps_text() || (never() && read(shadow)?.is_none()) {
         return Ok(());
     }
-    for (name, _) in called_so(shadow, true)? {
-        let name = shadow.names().in_schema(&name);
-        shadow.host.db.execute(&format!("DROP TRIGGER {name}"))?;
-    }
-    Ok(())
-}
-
-/// Triggers that have the names of ours, with their texts: ours, or others.
-fn called_so(shadow: Shadow<'_>, ours: bool) -> Result<Vec<(String, String)>> {
-    let names = shadow.names();
-    let mut find = shadow.kept("triggers called so", || {
-        format!(
-            "SELECT name, sql FROM {} WHERE type = 'trigger' \
-             AND name COLLATE NOCASE IN (?1, ?2, ?3) AND (instr(sql, ?4) > 0) = ?5",
-            names.schema_table()
-        )
-    })?;
-    bind_names(&mut find, names)?;
-    find.bind(5, &Value::from(ours))?;
-    let mut found = Vec::new();
-    while find.step()? == Row::Ready {
-        let name = find.text(0)?.unwrap_or_default();
-        found.push((name, find.text(1)?.unwrap_or_default()));
-    }
-    Ok(found)
+    set(shadow).drop_all()
 }
 
 #[cfg(test)]
@@ -257,7 +159,7 @@ mod tests {
             key: "id".into(),
             columns: vec!["a b".into(), "old.\"q\"".into(), "ü".into()],
         };
-        let [.., (_, update)] = definitions(&names, &content);
+        let [.., update] = bodies(&names, &content);
         assert_eq!(parse(&update, 3), Some(("id".into(), content.columns)));
         assert_eq!(parse("CREATE TRIGGER x", 1), None);
     }

@@ -7,12 +7,24 @@ use crate::sql::lexer::{Word, Words, is_name, shown};
 use crate::vector::storage::Storage;
 use std::ops::RangeInclusive;
 
+/// The tokenizer of words where none is asked for: `doors` is found by `door`, and words that are not English stay
+/// as FTS5's default tokenizer has them, but for such endings. Measured: docs/BENCHMARKS.md.
+macro_rules! tokenize {
+    () => {
+        "porter unicode61"
+    };
+}
+
 /// Every option, with what it takes.
-pub const KNOWN: &str = "content (the name of a table or view, or ''), content_rowid (a column of it), \
+pub const KNOWN: &str = concat!(
+    "content (the name of a table or view, or ''), content_rowid (a column of it), \
                      model (a model's name), triggers ('on' or 'off'), catchup (0 to 100000), \
                      chunk_tokens (8 to 1000000), overlap (0 or more, less than chunk_tokens), \
                      storage ('f32', 'f16' or 'int8'), words ('on', 'off' or the name of an FTS5 table), \
-                     words_tokenize (what FTS5 takes as tokenize, 'porter unicode61' unless given)";
+                     words_tokenize (what FTS5 takes as tokenize, '",
+    tokenize!(),
+    "' unless given)"
+);
 
 const CATCHUP: RangeInclusive<usize> = 0..=100_000;
 /// What `chunk_tokens` may be.
@@ -146,7 +158,9 @@ fn words(
             "option words is on, and words are kept in step by triggers, which triggers=off rules out; leave \
              one of the two out, or keep an FTS5 table in step yourself and name it: words='its name'",
         ),
-        (Some(true), _) => Ok(WordsMode::Kept { tokenize }),
+        (Some(true), _) => Ok(WordsMode::Kept {
+            tokenize: tokenize.unwrap_or_else(|| tokenize!().to_owned()),
+        }),
         _ => Ok(WordsMode::Off),
     }
 }

@@ -70,8 +70,8 @@ pub enum WordsMode {
     Off,
     /// In a table of the index's own, which keeps it in step.
     Kept {
-        /// What FTS5 takes as `tokenize`; default: FTS5's own.
-        tokenize: Option<String>,
+        /// What FTS5 takes as `tokenize`.
+        tokenize: String,
     },
     /// In a table of the user's, of this name; its rowids are the keys of the index.
     Named(String),

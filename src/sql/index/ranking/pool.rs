@@ -137,7 +137,7 @@ impl Gathering<'_> {
     fn hybrid(&mut self, fusion: Fusion) -> Result<Candidates> {
         let near = self.by_meaning()?;
         let places = near.len();
-        let reach = Reach::fused(self.search.vectors());
+        let reach = self.parts.words.reach_of_fusion()?;
         let question = self.question.unwrap_or_default();
         let hits = self.parts.words.list(question, reach)?;
         let hits = self.that_may_pass(hits)?;

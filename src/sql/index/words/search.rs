@@ -1,44 +1,15 @@
 //! Asking the FTS5 table for the rows that hold a word of a question, with their bm25.
 //!
-//! FTS5 computes bm25 for every row that holds one of the words, at some two microseconds each, and words such as "the"
-//! or "of" are in very many rows while they say nothing. So where the whole question finds more rows than its [`Reach`],
-//! it is asked with its rarest runs only, and at least with one. Counting costs a hundredth of bm25. Where it finds no
-//! more, and so in every small index, the answer is what FTS5 gives for the whole question.
+//! FTS5 computes bm25 for every row that holds one of the words (what that costs: docs/BENCHMARKS.md), and words such as
+//! "the" or "of" are in very many rows while they say nothing. So where the whole question finds more rows than its
+//! [`Reach`] takes, it is asked with its rarest runs only, and at least with one. Counting costs far less. Where it
+//! finds no more, and so in every small index, the answer is what FTS5 gives for the whole question.
 
-use super::Words;
 use super::question::{any_of, names, runs, words_of};
+use super::{Reach, Words};
 use crate::error::{Kind, Result};
 use crate::sql::ffi::{Row, Value};
 use crate::sql::lexer::quote_name;
-
-/// How many rows a question may find before its common words are left out.
-#[derive(Clone, Copy, Debug)]
-pub struct Reach {
-    /// By all of its words.
-    all: i64,
-    /// By one of them.
-    each: i64,
-}
-
-impl Reach {
-    /// For a ranking by words alone.
-    pub const WORDS: Reach = Reach {
-        all: 20_000,
-        each: 20_000,
-    };
-
-    /// For a fusion with meaning, over an index with so many rows: nDCG@10 is the same, within .002, where words
-    /// in more than a fifth of the rows are left out (docs/BENCHMARKS.md).
-    pub fn fused(rows: usize) -> Reach {
-        const ALL: i64 = 5_000;
-        const LEAST: i64 = 1_000;
-        let fifth = i64::try_from(rows / 5).unwrap_or(i64::MAX);
-        Reach {
-            all: ALL,
-            each: fifth.clamp(LEAST, ALL),
-        }
-    }
-}
 
 /// The most runs that FTS5 is asked for at once: it looks for all of them in every row that it finds.
 const AT_ONCE: usize = 256;
@@ -76,10 +47,7 @@ impl Words<'_> {
         if runs.is_empty() {
             return Ok(Vec::new());
         }
-        match self.are_kept() {
-            true => self.verify()?,
-            false => self.check_named()?,
-        }
+        self.check_ready()?;
         self.told(self.list_of(runs, reach))
     }
 
@@ -100,9 +68,9 @@ impl Words<'_> {
 
     /// The list for so many runs; `None` where FTS5 refuses one of them.
     fn list_at_once(self, runs: &[&str], reach: Reach) -> Result<Option<Vec<Hit>>> {
-        Ok(match self.count(runs, reach.each)? {
+        Ok(match self.count(runs, reach.common)? {
             None => None,
-            Some(found) if found <= reach.each => Some(self.ask(runs)?),
+            Some(found) if found <= reach.common => Some(self.ask(runs)?),
             Some(_) => Some(self.ask(&self.rarest(runs, reach)?)?),
         })
     }
@@ -144,13 +112,13 @@ impl Words<'_> {
         Ok(taken)
     }
 
-    /// The rarest runs: as many as stay within the reach, and at least one. They are counted round by round: rare
-    /// ones need not be counted far.
+    /// The rarest runs: those that are not common, as many as find no more rows together than the reach takes, and at least
+    /// one, however common. They are counted round by round: rare ones need not be counted far.
     fn rarest<'q>(self, runs: &[&'q str], reach: Reach) -> Result<Vec<&'q str>> {
         let (mut counted, mut common) = (Vec::new(), runs.to_vec());
-        for most in [reach.each / 40, reach.each / 4, reach.each, i64::MAX] {
+        for most in [reach.common / 40, reach.common / 4, reach.common, i64::MAX] {
             let rows: i64 = counted.iter().map(|(rows, _)| rows).sum();
-            if rows > reach.all || (most > reach.each && !counted.is_empty()) {
+            if rows > reach.together || (most > reach.common && !counted.is_empty()) {
                 break;
             }
             let mut more = Vec::new();
@@ -168,7 +136,7 @@ impl Words<'_> {
         let fits = |(rows, _): &(i64, &str)| {
             let is_first = sum == 0;
             sum += rows;
-            is_first || sum <= reach.all
+            is_first || sum <= reach.together
         };
         let rarest = counted.into_iter().take_while(fits).take(AT_ONCE);
         Ok(rarest.map(|(_, run)| run).collect())
