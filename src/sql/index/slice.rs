@@ -280,7 +280,10 @@ impl Slice {
             for &id in some {
                 let (has_changed, in_step) = match now.remove(&id) {
                     None => (remove(parts, id)?, true),
-                    Some(present) => self.apply_row(parts, &located, &present, changed.get(&id))?,
+                    Some(present) => {
+                        parts.words.follow(&present)?;
+                        self.apply_row(parts, &located, &present, changed.get(&id))?
+                    }
                 };
                 done.rows += i64::from(has_changed);
                 finished.insert(id, in_step);

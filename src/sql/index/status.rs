@@ -9,7 +9,7 @@ use super::parts::Parts;
 use super::passage_size::PassageSize;
 use super::shadow::Scanned;
 use super::vectors::cache::bytes_held;
-use crate::error::{Result, if_there};
+use crate::error::{Error, Result, if_there};
 use crate::sql::ffi::{Row, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -21,85 +21,106 @@ const SHOWN: i64 = 10;
 /// # Errors
 /// Those that are passing: an interruption, no memory, a lock.
 pub fn status(parts: Parts<'_>) -> Result<Json> {
-    let mut wrong: Vec<String> = Vec::new();
-    let mut status = Map::new();
-    let names = &parts.shadow.names();
-    status.insert("index".into(), json!(names.index));
-    status.insert("schema".into(), json!(names.schema));
-    let mut passing = None;
-    let mut put = |key: &str, value: Result<Json>| match value {
-        Ok(value) => {
-            status.insert(key.into(), value);
+    let mut report = Report::default();
+    report.put("index", Ok(json!(parts.shadow.names().index)));
+    report.put("schema", Ok(json!(parts.shadow.names().schema)));
+    match ordinary::verify(parts.shadow) {
+        // Nothing of what stands for a shadow table is read.
+        Err(e) if !e.is_passing() => report.wrong.push(e.message().to_owned()),
+        verified => {
+            verified?;
+            let unfit = if_there(unfit_keys(parts))?;
+            declaration(parts, &mut report);
+            contents(parts, unfit.as_ref(), &mut report);
+            report.wrong.extend(what_is_lost(parts)?);
+            report.wrong.extend(unfit.iter().flat_map(|keys| {
+                let told = keys.told.iter();
+                told.map(|(key, why)| {
+                    format!("content '{}': key {}: {why}", keys.table, shown(key))
+                })
+            }));
         }
-        Err(e) if e.is_passing() => passing = Some(e),
-        Err(e) => {
-            status.insert(key.into(), Json::Null);
-            wrong.push(format!("{key}: {}", e.message()));
-        }
-    };
-    if let Err(e) = ordinary::verify(parts.shadow) {
-        if e.is_passing() {
-            return Err(e);
-        }
-        status.insert("wrong".into(), json!([e.message()]));
-        return Ok(Json::Object(status));
     }
-    put(
-        "format",
-        count(parts, "SELECT v FROM {config} WHERE k = 'format'"),
-    );
-    put(
-        "rows",
-        count(parts, "SELECT count(*) FROM {rows} WHERE length(hash) > 0"),
-    );
-    put("passages", count(parts, "SELECT count(*) FROM {passages}"));
-    put("pending", pending(parts));
-    put("model", model_status(parts));
-    put("storage", Ok(json!(parts.shadow.storage().name())));
-    put(
-        "chunk_tokens",
-        passage_size(parts, |size| json!(size.chunk_tokens())),
-    );
-    put(
+    report.into_json()
+}
+
+/// What is said of an index, in the making.
+#[derive(Default)]
+struct Report {
+    said: Map<String, Json>,
+    wrong: Vec<String>,
+    passing: Option<Error>,
+}
+
+impl Report {
+    /// Says a value; what could not be read is null, and wrong.
+    fn put(&mut self, key: &str, value: Result<Json>) {
+        let value = value.unwrap_or_else(|e| {
+            match e.is_passing() {
+                true => self.passing = Some(e),
+                false => self.wrong.push(format!("{key}: {}", e.message())),
+            }
+            Json::Null
+        });
+        self.said.insert(key.into(), value);
+    }
+
+    fn into_json(mut self) -> Result<Json> {
+        self.said.insert("wrong".into(), json!(self.wrong));
+        match self.passing {
+            Some(e) => Err(e),
+            None => Ok(Json::Object(self.said)),
+        }
+    }
+}
+
+/// What the index was made with.
+fn declaration(parts: Parts<'_>, report: &mut Report) {
+    let shadow = parts.shadow;
+    let size = |say: fn(PassageSize) -> Json| shadow.passage_size().map(say);
+    let format = count(parts, "SELECT v FROM {config} WHERE k = 'format'");
+    report.put("format", format);
+    report.put("model", model_status(parts));
+    report.put("storage", Ok(json!(shadow.storage().name())));
+    // Null where passages have the model's limit.
+    report.put("chunk_tokens", size(|size| json!(size.chunk_tokens())));
+    report.put(
         "overlap",
-        passage_size(parts, |size| {
-            json!(size.overlap(size.chunk_tokens().unwrap_or(usize::MAX)))
-        }),
+        size(|size| json!(size.overlap(size.chunk_tokens().unwrap_or(usize::MAX)))),
     );
-    put("content", content_status(parts));
-    put("triggers", trigger_status(parts));
-    put("words", Ok(json!(parts.words.name())));
-    put(
-        "rank",
-        parts.shadow.settings().map(|settings| json!(settings.rank)),
-    );
-    let unfit = if_there(unfit_keys(parts))?;
-    let unfit_rows = unfit.as_ref().map_or(0, |keys| keys.rows);
-    put(
-        "problems",
-        problem_count(parts).map(|rows| json!(rows + unfit_rows)),
-    );
-    put("problem_rows", problem_rows(parts, unfit.as_ref()));
-    put("codes", code_status(parts));
-    if let Some(e) = passing {
-        return Err(e);
-    }
+    report.put("content", content_status(parts));
+    report.put("triggers", trigger_status(parts));
+    report.put("words", Ok(json!(parts.words.name())));
+    report.put("rank", shadow.settings().map(|s| json!(s.rank)));
+}
+
+/// What is in it.
+fn contents(parts: Parts<'_>, unfit: Option<&UnfitKeys>, report: &mut Report) {
+    let rows = "SELECT count(*) FROM {rows} WHERE length(hash) > 0";
+    report.put("rows", count(parts, rows));
+    let passages = "SELECT count(*) FROM {passages}";
+    report.put("passages", count(parts, passages));
+    report.put("pending", pending(parts));
+    let unfit_rows = unfit.map_or(0, |keys| keys.rows);
+    let problems = problem_count(parts).map(|rows| json!(rows + unfit_rows));
+    report.put("problems", problems);
+    report.put("problem_rows", problem_rows(parts, unfit));
+    report.put("codes", code_status(parts));
+}
+
+/// What the next sync makes again.
+fn what_is_lost(parts: Parts<'_>) -> Result<Vec<String>> {
+    let mut lost = Vec::new();
     if let Some(Noting::Lost) = if_there(noting(parts))? {
-        wrong.push(
+        lost.push(
             "triggers: those of the content are gone, so its changes are not being noted; \
              bge_sync makes them again and compares all rows"
                 .to_owned(),
         );
     }
     let words = if_there(parts.words.wrong())?.flatten();
-    wrong.extend(words.map(|why| format!("words: {why}")));
-    wrong.extend(unfit.iter().flat_map(|keys| {
-        keys.told
-            .iter()
-            .map(|(key, why)| format!("content '{}': key {}: {why}", keys.table, shown(key)))
-    }));
-    status.insert("wrong".into(), json!(wrong));
-    Ok(Json::Object(status))
+    lost.extend(words.map(|why| format!("words: {why}")));
+    Ok(lost)
 }
 
 fn noting(parts: Parts<'_>) -> Result<Noting> {
@@ -163,11 +184,6 @@ fn model_status(parts: Parts<'_>) -> Result<Json> {
         "fingerprint": print,
         "dims": settings.dims,
     }))
-}
-
-/// `chunk_tokens` is null where passages have the model's limit.
-fn passage_size(parts: Parts<'_>, part: impl Fn(PassageSize) -> Json) -> Result<Json> {
-    Ok(part(parts.shadow.passage_size()?))
 }
 
 fn content_status(parts: Parts<'_>) -> Result<Json> {

@@ -48,6 +48,7 @@ impl StoredTable for Connected {
         }
         let (table, columns) = connected(new)?;
         let parts = Parts::new(host, &table.index);
+        parts.words.check_can_be_made()?;
         parts.shadow.create_tables()?;
         ordinary::verify(parts.shadow)?;
         parts.content.declare()?;
@@ -161,7 +162,7 @@ fn rename(parts: Parts<'_>, to: &str) -> Result<()> {
         // Made now or by the next sync, they must find their names free.
         triggers::check_names(renamed.shadow)?;
     }
-    renamed.words.check_names()?;
+    renamed.words.check_all_names()?;
     let words_in = content_of_words(parts)?;
     // The triggers name the log: at no moment may they name one that is not there.
     triggers::drop_all(shadow)?;

@@ -11,7 +11,7 @@ use crate::sql::index::filter::Filters;
 use crate::sql::index::parts::Parts;
 use crate::sql::index::search::{Found, Search};
 use crate::sql::index::shadow::Scanned;
-use crate::sql::index::words::{Hit as WordHit, Reach};
+use crate::sql::index::words::{Hit as WordHit, Lists, Reach};
 use std::collections::{HashMap, HashSet};
 use std::iter::Skip;
 use std::vec::IntoIter;
@@ -139,12 +139,12 @@ impl Gathering<'_> {
         let places = near.len();
         let reach = self.parts.words.reach_of_fusion()?;
         let question = self.question.unwrap_or_default();
-        let hits = self.parts.words.list(question, reach)?;
-        let hits = self.that_may_pass(hits)?;
+        let Lists { all, names, share } = self.parts.words.lists(question, reach)?;
+        let hits = self.that_may_pass(all)?;
+        let names = names.map(|names| self.that_may_pass(names)).transpose()?;
+        let names = names.as_ref().unwrap_or(&hits);
         let (worded, _) = self.by_words(&hits, self.depth)?;
-        let (names, share) = self.parts.words.names(question, reach)?;
-        let names = self.that_may_pass(names)?;
-        let (named, _) = self.by_words(&names, NAMES)?;
+        let (named, _) = self.by_words(names, NAMES)?;
         let common = common(named.iter().map(|named| -named.hit.bm25));
         // A row that only words find, and that has no vector yet, is as far as the farthest candidate.
         let farthest = near.last().and_then(|hit| hit.found);
@@ -156,7 +156,7 @@ impl Gathering<'_> {
         for Worded { hit, found } in named {
             union.add(hit, found);
         }
-        let (bm25, of_names) = (union.bm25_of(&hits), union.bm25_of(&names));
+        let (bm25, of_names) = (union.bm25_of(&hits), union.bm25_of(names));
         let mut list: Vec<Candidate> = (union.hits.into_iter())
             .map(|mut hit| {
                 hit.bm25 = bm25.get(&hit.row).copied();

@@ -68,9 +68,14 @@ impl Words<'_> {
                 format!(" OR c.{theirs} COLLATE BINARY IS NOT w.{ours} OR typeof(c.{theirs}) <> typeof(w.{ours})")
             })
             .collect();
+        // Those of a row that has a note may be out of step, as its vectors may.
+        let unnoted = match (located.origin, noted) {
+            (Origin::Table, Some(noted)) => format!(" AND {key} NOT IN ({noted})"),
+            _ => String::new(),
+        };
         let stale = format!(
             "SELECT {key} FROM {content} AS c LEFT JOIN {words} AS w ON w.rowid = {key} \
-             WHERE typeof({key}) = 'integer' AND (w.rowid IS NULL{differs}) LIMIT ?1"
+             WHERE typeof({key}) = 'integer' AND (w.rowid IS NULL{differs}){unnoted} LIMIT ?1"
         );
         // A row that was displaced without a note goes with its vectors.
         let rows = names.table("rows");

@@ -12,14 +12,13 @@ impl Words<'_> {
     pub fn declare(self, located: &Located) -> Result<()> {
         if !self.are_kept() {
             return match self.shadow.spec().has_words() {
-                true => self.check_named(),
+                true => self.check_host().and_then(|()| self.check_named()),
                 false => Ok(()),
             };
         }
         if located.origin == Origin::View {
             return Err(errors::over_a_view(&located.named.table));
         }
-        self.check_host()?;
         if located.origin == Origin::Table {
             triggers::check_can_adopt(self.shadow, &located.named, &self.columns(located))?;
         }

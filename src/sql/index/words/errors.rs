@@ -38,6 +38,23 @@ pub fn no_fts5() -> Error {
     )
 }
 
+/// Of a name that the index needs; `kind` is what has it.
+pub fn taken(kind: &str, name: &str) -> Error {
+    Error::invalid(format!(
+        "there is {} {kind} '{name}' already, and the index would have its words under this name; give the index another \
+         name, or rename the {kind}",
+        if kind == "index" { "an" } else { "a" }
+    ))
+}
+
+/// Of a host, where an index has words.
+fn no_fts5_here(name: &str) -> Error {
+    Error::invalid(format!(
+        "the words of this index are in the FTS5 table '{name}', and the SQLite of this program was built without FTS5; \
+         rank MATCH 'meaning' needs no words; for the rest use a SQLite with SQLITE_ENABLE_FTS5"
+    ))
+}
+
 /// Of what stands in the place of our own table; `kind` is what DROP calls it.
 pub fn stranger(kind: &str, name: &str) -> Error {
     refused(format!(
@@ -94,6 +111,13 @@ impl Words<'_> {
             Err(e) => e,
         };
         let name = self.table();
+        if self.check_host().is_err_and(|e| !e.is_passing()) {
+            return Err(no_fts5_here(&name));
+        }
+        // Of the program, too, and no damage: a tokenizer that it has not registered.
+        if error.message().contains("no such tokenizer") {
+            return Err(error.at(format_args!("the words of this index, FTS5 table '{name}'")));
+        }
         if !self.are_kept() {
             self.check_named()?;
             return Err(match is_corrupt(&error) {

@@ -128,7 +128,7 @@ impl Words<'_> {
     }
 
     /// An INSERT of one row, key and texts, that is not there.
-    fn adding_sql(self) -> String {
+    pub(super) fn adding_sql(self) -> String {
         let of = |suffix: &str| self.shadow.names().table(suffix);
         let (words, sizes, columns) = (of(WORDS), of(SIZES), self.own_columns());
         let places: String = (0..columns.matches(',').count())

@@ -28,7 +28,7 @@ use super::shadow::Shadow;
 use crate::error::Result;
 use crate::sql::ffi::{Row, Value};
 pub use reach::Reach;
-pub use search::Hit;
+pub use search::{Hit, Lists};
 pub use table::TABLES;
 
 /// The words of an index.

@@ -6,6 +6,10 @@
 
 use std::collections::HashSet;
 
+/// What a sentence puts around its words; no tokenizer takes it for a part of one.
+const AROUND: &[char] = &[
+    '.', ',', ';', ':', '!', '?', '(', ')', '"', '\'', '…', '“', '”', '‘', '’', '„', '«', '»',
+];
 /// The most runs of a question that are looked at.
 const MOST_RUNS: usize = 10_000;
 /// The most characters of a run that is looked for as a whole. No word of a language is so long, and a hash is
@@ -85,7 +89,7 @@ fn distinct<'q>(runs: impl Iterator<Item = &'q str>) -> Vec<&'q str> {
     let fits = |run: &&str| run.chars().nth(LONGEST_RUN).is_none();
     runs.filter(says)
         .filter(fits)
-        .filter(|run| seen.insert(run.to_lowercase()))
+        .filter(|run| seen.insert(run.trim_matches(AROUND).to_lowercase()))
         .take(MOST_RUNS)
         .collect()
 }
@@ -112,7 +116,7 @@ mod tests {
             ("", &[]),
             (" \n\t ?! -- * \"", &[]),
             ("How to  reset?", &["How", "to", "reset?"]),
-            ("the The THE the.", &["the", "the."]),
+            ("the The THE (the)... .NET", &["the", ".NET"]),
             ("a\0b\u{1}c", &["a", "b", "c"]),
             (
                 "AND OR NOT NEAR(a b)",

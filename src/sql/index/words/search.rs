@@ -11,6 +11,8 @@ use crate::error::{Kind, Result};
 use crate::sql::ffi::{Row, Value};
 use crate::sql::lexer::quote_name;
 
+/// The rows of a question's runs that are counted, a row once for each run: a tenth of a second.
+const COUNTED: i64 = 5_000_000;
 /// The most runs that FTS5 is asked for at once: it looks for all of them in every row that it finds.
 const AT_ONCE: usize = 256;
 
@@ -23,6 +25,17 @@ pub struct Hit {
     pub bm25: f64,
 }
 
+/// The lists of a question that a fusion takes.
+#[derive(Debug)]
+pub struct Lists {
+    /// The rows that hold a word of the question, the best first.
+    pub all: Vec<Hit>,
+    /// Those that hold what it names; none where that is all of it, and so the same rows.
+    pub names: Option<Vec<Hit>>,
+    /// The share of what it names in the question, 0 to 1.
+    pub share: f64,
+}
+
 impl Words<'_> {
     /// The rows that hold a word of the question, the best first, ties by rowid. No text is an error; one without
     /// a letter or a digit finds nothing.
@@ -33,14 +46,22 @@ impl Words<'_> {
         self.list_checked(runs(question), reach)
     }
 
-    /// As [`Self::list`], for what the question names; and the share of that in the question, see
-    /// [`super::question::names`].
+    /// [`Self::list`], and the same for what the question names, see [`super::question::names`].
     ///
     /// # Errors
     /// As there.
-    pub fn names(self, question: &str, reach: Reach) -> Result<(Vec<Hit>, f64)> {
-        let (names, share) = names(&runs(question));
-        Ok((self.list_checked(names, reach)?, share))
+    pub fn lists(self, question: &str, reach: Reach) -> Result<Lists> {
+        let runs = runs(question);
+        let (names, share) = names(&runs);
+        let names = match names.len() == runs.len() {
+            true => None,
+            false => Some(self.list_checked(names, reach)?),
+        };
+        Ok(Lists {
+            all: self.list_checked(runs, reach)?,
+            names,
+            share,
+        })
     }
 
     fn list_checked(self, runs: Vec<&str>, reach: Reach) -> Result<Vec<Hit>> {
@@ -104,32 +125,50 @@ impl Words<'_> {
                 None => refused.push(run),
             }
         }
+        let mut refused_words = Vec::new();
         for word in words_of(&refused) {
-            if self.count(&[word], 0)?.is_some_and(|rows| rows > 0) && !taken.contains(&word) {
-                taken.push(word);
+            match self.count(&[word], 0)? {
+                Some(0) => {}
+                Some(_) if taken.contains(&word) => {}
+                Some(_) => taken.push(word),
+                None => refused_words.push(word),
             }
         }
-        Ok(taken)
+        match refused_words.first() {
+            // What FTS5 says of it: a `trigram` table without places, say, takes no word of more than three letters.
+            Some(word) if taken.is_empty() => self.ask(&[word]).map(|_| taken),
+            _ => Ok(taken),
+        }
     }
 
     /// The rarest runs: those that are not common, as many as find no more rows together than the reach takes, and at least
-    /// one, however common. They are counted round by round: rare ones need not be counted far.
+    /// one, however common. They are counted round by round: rare ones need not be counted far. What is still to be
+    /// counted after [`COUNTED`] rows passes for common.
     fn rarest<'q>(self, runs: &[&'q str], reach: Reach) -> Result<Vec<&'q str>> {
-        let (mut counted, mut common) = (Vec::new(), runs.to_vec());
-        for most in [reach.common / 40, reach.common / 4, reach.common, i64::MAX] {
+        let (mut counted, mut common, mut rows_left) = (Vec::new(), runs.to_vec(), COUNTED);
+        for most in [reach.common / 40, reach.common / 4, reach.common] {
             let rows: i64 = counted.iter().map(|(rows, _)| rows).sum();
-            if rows > reach.together || (most > reach.common && !counted.is_empty()) {
+            if rows > reach.together {
                 break;
             }
             let mut more = Vec::new();
             for run in common {
-                match self.count(&[run], most)?.unwrap_or(0) {
+                if rows_left <= 0 {
+                    more.push(run);
+                    continue;
+                }
+                let rows = self.count(&[run], most)?.unwrap_or(0);
+                rows_left -= rows;
+                match rows {
                     0 => {}
                     rows if rows <= most => counted.push((rows, run)),
                     _ => more.push(run),
                 }
             }
             common = more;
+        }
+        if counted.is_empty() {
+            counted.extend(self.rarest_of_common(&common)?);
         }
         counted.sort_by_key(|(rows, _)| *rows);
         let mut sum = 0;
@@ -140,6 +179,22 @@ impl Words<'_> {
         };
         let rarest = counted.into_iter().take_while(fits).take(AT_ONCE);
         Ok(rarest.map(|(_, run)| run).collect())
+    }
+
+    /// Of runs that very many rows have the rarest one, and in how many rows it is; of some of them, as many as stand
+    /// in a long sentence.
+    fn rarest_of_common<'q>(self, runs: &[&'q str]) -> Result<Option<(i64, &'q str)>> {
+        const SOME: usize = 64;
+        let mut rarest: Option<(i64, &str)> = None;
+        for run in runs.iter().take(SOME) {
+            // No farther than to know that another one is rarer.
+            let most = rarest.map_or(i64::MAX, |(rows, _)| rows);
+            let rows = self.count(&[run], most)?.unwrap_or(0);
+            if rows > 0 && rows <= most {
+                rarest = Some((rows, run));
+            }
+        }
+        Ok(rarest)
     }
 
     fn ask(self, runs: &[&str]) -> Result<Vec<Hit>> {

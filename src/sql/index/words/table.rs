@@ -3,6 +3,7 @@
 
 use super::{Found, Words, errors, triggers};
 use crate::error::Result;
+use crate::sql::ffi::{Row, Value};
 use crate::sql::index::content::{Located, Origin};
 use crate::sql::index::declare::WordsMode;
 use crate::sql::index::names::{Names, WORDS};
@@ -72,6 +73,11 @@ impl Words<'_> {
         Ok(self.shadow.plain_sql(&any)?.first()?.is_none())
     }
 
+    /// Whether it is the table that the index has made, and not one of the user's by its name.
+    fn is_ours(self, found: &Found) -> bool {
+        matches!(found, Found::Fts5(sql) if sql.ends_with(&self.definition()))
+    }
+
     /// Makes the table.
     pub(super) fn create_table(self) -> Result<()> {
         let table = self.shadow.names().table(WORDS);
@@ -94,8 +100,10 @@ impl Words<'_> {
                 let of = |suffix: &str| self.shadow.names().table(suffix);
                 let (content, sizes, words) = (of(CONTENT), of(SIZES), of(WORDS));
                 let name = quote_name(&self.shadow.names().bare(WORDS));
+                let config = of(CONFIG);
                 self.shadow.host.db.execute(&format!(
-                    "DELETE FROM {content}; DELETE FROM {sizes}; \
+                    "DELETE FROM {content}; DELETE FROM {sizes}; DELETE FROM {config}; \
+                     INSERT INTO {config}(k, v) VALUES ('version', 4); \
                      INSERT INTO {words}({name}) VALUES ('rebuild')"
                 ))?;
             }
@@ -135,7 +143,8 @@ impl Words<'_> {
             return Ok(());
         }
         triggers::drop_all(self.shadow)?;
-        if let Found::Fts5(_) = self.look()? {
+        if self.is_ours(&self.look()?) {
+            self.check_host()?;
             self.mend()?;
             self.shadow.index.statements.clear();
             let table = self.shadow.names().table(WORDS);
@@ -158,7 +167,8 @@ impl Words<'_> {
             return Ok(());
         }
         triggers::drop_all(self.shadow)?;
-        if let Found::Fts5(_) = self.look()? {
+        if self.is_ours(&self.look()?) {
+            self.check_host()?;
             self.mend()?;
             self.shadow.index.statements.clear();
             let (old, new) = (
@@ -219,14 +229,56 @@ impl Words<'_> {
         Ok(!there || !matches!(self.look()?, Found::Fts5(_)))
     }
 
-    /// Whether the triggers that the index is to have under another name can be made.
+    /// Whether the triggers can be made.
     ///
     /// # Errors
-    /// There is one of such a name.
+    /// There is one of such a name, which is not ours.
     pub fn check_names(self) -> Result<()> {
         match self.are_kept() {
             true => triggers::check_names(self.shadow),
             false => Ok(()),
+        }
+    }
+
+    /// Whether the table and the triggers can be made under the name that the index is to have.
+    ///
+    /// # Errors
+    /// There is something else of such a name.
+    pub fn check_all_names(self) -> Result<()> {
+        self.check_names()?;
+        if !self.are_kept() {
+            return Ok(());
+        }
+        let behind = TABLES.into_iter().map(|behind| behind.suffix);
+        for suffix in [WORDS].into_iter().chain(behind) {
+            let mut find = self.shadow.kept("taken name", || {
+                let schema = self.shadow.names().schema_table();
+                format!(
+                    "SELECT type FROM {schema} WHERE type <> 'trigger' AND name = ?1 COLLATE NOCASE"
+                )
+            })?;
+            let name = self.shadow.names().bare(suffix);
+            find.bind(1, &Value::from(name.as_str()))?;
+            if find.step()? == Row::Ready {
+                let kind = find.text(0)?.unwrap_or_default();
+                return Err(errors::taken(&kind, &name));
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::check_all_names`], before the index is made. The table may be there as a dump has brought it.
+    ///
+    /// # Errors
+    /// As there; this host has no FTS5.
+    pub fn check_can_be_made(self) -> Result<()> {
+        if !self.are_kept() {
+            return Ok(());
+        }
+        self.check_host()?;
+        match self.can_adopt()? {
+            true => Ok(()),
+            false => self.check_all_names(),
         }
     }
 
