@@ -93,7 +93,7 @@ impl Embedder {
         stop: &(dyn Stop + Sync),
     ) -> Result<Self> {
         let load = |files: &ModelFiles| Self::load_files(name, location, files, options, stop);
-        load_whole(name, location, || location.files(), load)
+        load_whole(name, || location.files(), load)
     }
 
     fn load_files(

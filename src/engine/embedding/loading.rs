@@ -23,23 +23,25 @@ const TRIES: usize = 3;
 /// Of `open` and `load`; the process is ending; files that change again and again.
 pub fn load_whole<M>(
     name: &str,
-    location: &ModelLocation,
     open: impl Fn() -> Result<ModelFiles>,
     load: impl Fn(&ModelFiles) -> Result<M>,
 ) -> Result<M> {
     let try_to = || -> Result<M> {
         let _setting_up = SettingUp::enter()?;
-        for _ in 0..TRIES {
+        let mut again = 1..TRIES;
+        loop {
             let files = open()?;
-            let model = load(&files)?;
-            if files.are_as_opened() {
-                return Ok(model);
+            let loaded = load(&files);
+            // What a load says of files in the making is not said of those that are made.
+            match (files.check_as_opened(), again.next()) {
+                (Ok(()), _) => return loaded,
+                (Err(e), None) => return Err(e),
+                (Err(_), Some(_)) if loaded.as_ref().is_err_and(Error::is_passing) => {
+                    return loaded;
+                }
+                (Err(_), Some(_)) => {}
             }
         }
-        Err(Error::invalid(format!(
-            "files in {} were changed while they were read; load the model again once they are complete",
-            location.folder.display()
-        )))
     };
     try_to().map_err(|e| match e.kind() {
         Kind::Interrupted => e,

@@ -8,6 +8,7 @@ use crate::engine::inference::operator::{self, INPUTS};
 use crate::engine::inference::providers;
 use crate::engine::inference::runtime;
 use crate::engine::models::device::{Device, GpuOptions};
+use crate::engine::models::files::ModelFiles;
 use crate::engine::models::pooling::Pooling;
 use crate::engine::onnx::graph::OnnxGraph;
 use crate::engine::onnx::protobuf::{self, data_type};
@@ -20,7 +21,6 @@ use ort::value::{
     DynValue, Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, TensorRef, ValueType,
 };
 use prost::Message;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,8 +36,8 @@ pub struct LoadedGraph {
 /// What is to be loaded.
 #[derive(Clone, Copy)]
 pub enum Graph<'g> {
-    /// A file, as it is.
-    File(&'g Path),
+    /// A model's own file, as it is.
+    File(&'g ModelFiles),
     /// A graph in memory, to be used.
     Prepared(&'g OnnxGraph),
     /// A graph of [`operator`]'s in memory, and the encoder in it.
@@ -69,7 +69,7 @@ impl Graph<'_> {
     /// Says which file an error is about, where it is about one.
     pub fn place(self, error: Error) -> Error {
         match self {
-            Graph::File(path) => error.at(path.display()),
+            Graph::File(files) => error.at(files.graph().display()),
             _ => error,
         }
     }
@@ -184,9 +184,13 @@ fn open(graph: Graph<'_>, settings: &Settings) -> Result<OrtSession> {
     let runtime = runtime::get()?;
     let said = |e: &ort::Error| runtime::message(e);
     match graph {
-        Graph::File(path) => builder(runtime, settings)
-            .and_then(|mut builder| builder.commit_from_file(path))
-            .map_err(|e| {
+        Graph::File(files) => {
+            // The runtime maps the file: were it cut off meanwhile, reading it would end the process.
+            files.check_as_opened()?;
+            let path = files.graph();
+            let opened =
+                builder(runtime, settings).and_then(|mut builder| builder.commit_from_file(path));
+            opened.map_err(|e| {
                 let way_out = if settings.device.is_gpu() {
                     ""
                 } else {
@@ -194,7 +198,8 @@ fn open(graph: Graph<'_>, settings: &Settings) -> Result<OrtSession> {
                 };
                 let path = path.display();
                 Error::invalid(format!("{path} cannot be loaded: {}{way_out}", said(&e)))
-            }),
+            })
+        }
         Graph::Prepared(source) => {
             // The runtime would hand memory of ours to a GPU's kernels as it is.
             let resident = if settings.device.is_gpu() {

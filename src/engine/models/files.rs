@@ -167,6 +167,20 @@ impl ModelFiles {
         files.into_iter().all(OpenFile::is_as_opened)
     }
 
+    /// The error of files that are not [as they were opened](Self::are_as_opened).
+    ///
+    /// # Errors
+    /// Somebody has written into one, or put another one in its place.
+    pub fn check_as_opened(&self) -> Result<()> {
+        match self.are_as_opened() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!(
+                "files in {} were changed while they were read; load the model again once they are complete",
+                self.folder().display()
+            ))),
+        }
+    }
+
     /// Which files these are, as long as nobody touches them: of two equal ones the bytes are equal. A file
     /// that was changed just now has none that lasts: the next change might have the same time.
     pub fn identity(&self) -> Option<String> {

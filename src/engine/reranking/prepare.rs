@@ -190,7 +190,7 @@ impl Job<'_> {
             device: Device::Cpu,
             ..self.settings.clone()
         };
-        let reference = Scorer::open(Graph::File(self.files.graph()), &cpu)?.probe(&self.probe)?;
+        let reference = Scorer::open(Graph::File(self.files), &cpu)?.probe(&self.probe)?;
         let rounds = gpu.tf32
             || matches!(device, Device::TensorRt(_))
             || prepared.precision != Precision::Fp32;
@@ -253,7 +253,7 @@ impl Job<'_> {
     /// The file's own graph; `reason`: why it is not a changed one.
     fn as_it_is(&self, precision: Option<Precision>, reason: Option<Reason>) -> Result<Prepared> {
         self.stop.check()?;
-        let scorer = Scorer::open(Graph::File(self.files.graph()), &self.settings)?;
+        let scorer = Scorer::open(Graph::File(self.files), &self.settings)?;
         let seen = || rules::precision_seen(self.files, scorer.gives_half());
         let precision = precision.unwrap_or_else(seen);
         if let Some(making) = rules::precision_pass(self.options, self.files, precision)? {

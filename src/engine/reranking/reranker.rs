@@ -74,7 +74,7 @@ impl Reranker {
             location.files()
         };
         let load = |files: &ModelFiles| Self::load_files(name, location, files, options, stop);
-        load_whole(name, location, open, load)
+        load_whole(name, open, load)
     }
 
     fn load_files(

@@ -246,10 +246,7 @@ impl Job<'_> {
     /// The file's own graph, without passes, for the reasons given.
     fn as_it_is(&self, precision: Option<Precision>, passes: Vec<PassReport>) -> Result<Loaded> {
         self.target.stop.check()?;
-        let session = Session::open(
-            Graph::File(self.target.files.graph()),
-            &self.target.settings,
-        )?;
+        let session = Session::open(Graph::File(self.target.files), &self.target.settings)?;
         let files = self.target.files;
         let precision =
             precision.unwrap_or_else(|| rules::precision_seen(files, session.gives_half()));

@@ -33,8 +33,7 @@ pub fn load(job: &Job<'_>) -> Result<Loaded> {
         device: Device::Cpu,
         ..job.target.settings.clone()
     };
-    let reference =
-        Session::open(Graph::File(job.target.files.graph()), &cpu)?.probe(&job.target.probe)?;
+    let reference = Session::open(Graph::File(job.target.files), &cpu)?.probe(&job.target.probe)?;
     let rounds = gpu.tf32 || matches!(device, Device::TensorRt(_));
     let bound = Bound::of_device(loaded.precision, rounds);
     for (ours, theirs) in reference.iter().zip(&vectors) {
