@@ -111,7 +111,7 @@ impl Words<'_> {
             Err(e) => e,
         };
         let name = self.table();
-        if self.check_host().is_err_and(|e| !e.is_passing()) {
+        if !self.host_has_fts5()? {
             return Err(no_fts5_here(&name));
         }
         // Of the program, too, and no damage: a tokenizer that it has not registered.

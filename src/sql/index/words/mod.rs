@@ -87,6 +87,14 @@ impl<'a> Words<'a> {
         indexed.map(|(n, _)| format!(", c{n}")).collect()
     }
 
+    /// Whether the SQLite of this program has FTS5.
+    fn host_has_fts5(self) -> Result<bool> {
+        let find = self
+            .shadow
+            .plain_sql("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'")?;
+        Ok(find.integer_of_first()?.is_some())
+    }
+
     fn look(self) -> Result<Found> {
         let mut find = self.shadow.kept("words table", || {
             format!(

@@ -195,12 +195,9 @@ impl Words<'_> {
     /// # Errors
     /// The SQLite of this host was built without FTS5.
     pub(super) fn check_host(self) -> Result<()> {
-        let find = self
-            .shadow
-            .plain_sql("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'")?;
-        match find.integer_of_first()? {
-            Some(_) => Ok(()),
-            None => Err(errors::no_fts5()),
+        match self.host_has_fts5()? {
+            true => Ok(()),
+            false => Err(errors::no_fts5()),
         }
     }
 
