@@ -258,7 +258,7 @@ def test_a_hub_that_never_answers_does_not_hang(scripts, maven):
         scripts.env["HF_ENDPOINT"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
         start = time.monotonic()
         done = scripts.model("tiny-jar", "--timeout", "0.1")
-    assert done.returncode == 0 and time.monotonic() - start < 10
+    assert done.returncode == 0 and time.monotonic() - start < 60
     assert "cannot be reached (no answer within 0.1 s" in done.stdout
 
 
