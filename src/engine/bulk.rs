@@ -155,7 +155,7 @@ impl<K, W: Work> Bulk<K, W> {
                 let _ = done.send(work.run(encoded, stopped));
             });
             if let Err(e) = thread {
-                let message = format!("no thread for the GPU's work: {e}");
+                let message = format!("no thread to run the model beside reading: {e}");
                 return (Err(Error::invalid(message)), Ok(Vec::new()));
             }
             let read = self.read_window(source, stop);

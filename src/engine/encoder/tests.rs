@@ -386,3 +386,25 @@ fn shapes_that_cannot_be_run_are_told() {
     }
     assert_eq!(padded(65), 128);
 }
+
+#[test]
+fn nothing_is_sized_by_a_shape_that_cannot_be_run() {
+    struct Unread;
+    impl WeightSource for Unread {
+        fn embeddings(&self) -> crate::error::Result<weights::Embeddings> {
+            unreachable!("weights of a shape that cannot be run")
+        }
+        fn layer(&self, _: usize) -> crate::error::Result<weights::LayerWeights> {
+            unreachable!("weights of a shape that cannot be run")
+        }
+    }
+    let wrong = Shape {
+        token_types: 1 << 40,
+        ..shape(32, 64, 2, 1)
+    };
+    let refused = weights::pack(&wrong, Format::Fp32, 127, &Unread, 2).unwrap_err();
+    assert!(
+        refused.message().contains("types of tokens, expected"),
+        "{refused}"
+    );
+}

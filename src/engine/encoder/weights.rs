@@ -58,7 +58,8 @@ pub trait WeightSource: Sync {
 /// Packs all weights, layers side by side on so many threads. `most` is the largest magnitude of a byte.
 ///
 /// # Errors
-/// Of the source; not enough memory; a weight that is not finite.
+/// A shape that no encoder has, before anything is sized by it; of the source; not enough memory; a weight that is
+/// not finite.
 pub fn pack(
     shape: &Shape,
     format: Format,
@@ -66,6 +67,7 @@ pub fn pack(
     source: &dyn WeightSource,
     threads: usize,
 ) -> Result<Lines> {
+    shape.check().map_err(Error::invalid)?;
     let layout = Layout::of(shape, format);
     let mut store = zeroed(layout.lines)?;
     let (front, layers) = store.split_at_mut(layout.first_layer);

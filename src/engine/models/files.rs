@@ -167,7 +167,7 @@ impl ModelFiles {
         files.into_iter().all(OpenFile::is_as_opened)
     }
 
-    /// The error of files that are not [as they were opened](Self::are_as_opened).
+    /// Whether the files are [as they were opened](Self::are_as_opened), as an outcome.
     ///
     /// # Errors
     /// Somebody has written into one, or put another one in its place.

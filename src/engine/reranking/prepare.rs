@@ -46,6 +46,9 @@ pub struct Prepared {
 /// Why a graph or a device is not used.
 type Reason = String;
 
+/// What runs batches, what it computes in, and what became of each pass.
+type Scoring = (Scorer, Precision, Vec<PassReport>);
+
 /// Loads the graph of a reranker's folder. `auto` takes the CPU wherever a GPU cannot be had.
 ///
 /// # Errors
@@ -112,12 +115,11 @@ impl Job<'_> {
                 .takes_graphs_in_memory()?;
             Ok(source)
         });
-        let mut prepared = match usable {
+        let graph = match usable {
             Ok(source) => self.graph(source),
             Err(unusable) => self.as_it_is(None, Some(unusable)),
-        }?;
-        prepared.native = Err(reason);
-        Ok(prepared)
+        };
+        Ok(self.prepared(graph?, Err(reason)))
     }
 
     /// Our own encoder under the graph's head.
@@ -129,13 +131,12 @@ impl Job<'_> {
             .check(&wanted, &found)
             .map_err(|found| format!("its scores are not the graph's: {found}"))?;
         let passes = vec![report(Some("the native encoder runs".to_owned()))];
-        let mut prepared = self.prepared(made.scorer, made.precision, passes);
-        prepared.native = Ok(made.native);
-        Ok(prepared)
+        let scoring = (made.scorer, made.precision, passes);
+        Ok(self.prepared(scoring, Ok(made.native)))
     }
 
     /// The graph, with the passes that fit.
-    fn graph(&self, source: OnnxGraph) -> Result<Prepared> {
+    fn graph(&self, source: OnnxGraph) -> Result<Scoring> {
         let precision = graph::precision(&source.model, LOGITS);
         let making = rules::precision_pass(self.options, self.files, precision)?;
         let facts = Facts {
@@ -151,7 +152,7 @@ impl Job<'_> {
         let Some(making) = making else {
             return match &attention {
                 Ok(fused) => match self.open(fused, &source, Tolerance::Rounding) {
-                    Ok(scorer) => Ok(self.prepared(scorer, precision, vec![report(None)])),
+                    Ok(scorer) => Ok((scorer, precision, vec![report(None)])),
                     Err(reason) => self.as_it_is(Some(precision), Some(reason)),
                 },
                 Err(reason) => self.as_it_is(Some(precision), Some(reason.clone())),
@@ -170,7 +171,7 @@ impl Job<'_> {
             off: None,
         });
         let precision = self.options.precision.unwrap_or(precision);
-        Ok(self.prepared(scorer, precision, passes))
+        Ok((scorer, precision, passes))
     }
 
     /// As [`Self::run`], and sees to it that the GPU really is used and gives the CPU's scores.
@@ -251,7 +252,7 @@ impl Job<'_> {
     }
 
     /// The file's own graph; `reason`: why it is not a changed one.
-    fn as_it_is(&self, precision: Option<Precision>, reason: Option<Reason>) -> Result<Prepared> {
+    fn as_it_is(&self, precision: Option<Precision>, reason: Option<Reason>) -> Result<Scoring> {
         self.stop.check()?;
         let scorer = Scorer::open(Graph::File(self.files), &self.settings)?;
         let seen = || rules::precision_seen(self.files, scorer.gives_half());
@@ -263,17 +264,21 @@ impl Job<'_> {
                 reason.as_deref().unwrap_or_default(),
             ));
         }
-        Ok(self.prepared(scorer, precision, vec![report(reason)]))
+        Ok((scorer, precision, vec![report(reason)]))
     }
 
-    fn prepared(&self, scorer: Scorer, precision: Precision, passes: Vec<PassReport>) -> Prepared {
+    fn prepared(
+        &self,
+        (scorer, precision, passes): Scoring,
+        native: std::result::Result<Native, Reason>,
+    ) -> Prepared {
         Prepared {
             scorer,
             precision,
             passes,
             device: self.settings.device,
             device_reason: None,
-            native: Err(String::new()),
+            native,
         }
     }
 }

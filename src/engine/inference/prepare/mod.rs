@@ -3,7 +3,8 @@
 //!
 //! [`target`] is what is wanted, [`job`] one load on one device, [`on_gpu`] what must hold before a GPU is
 //! believed, [`native`] is our own encoder, [`make`] applies passes and checks them, [`reports`] says what
-//! became of them, and [`rules`] are those that rerankers have too. A graph from the folder of kept ones was checked when it was made.
+//! became of them, and [`rules`] are those that rerankers have too. A graph from the folder of kept ones was
+//! checked when it was made.
 
 pub mod job;
 pub mod make;

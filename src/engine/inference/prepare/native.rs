@@ -265,17 +265,24 @@ pub fn beside<R: Send, M>(
     make: impl FnOnce() -> Result<M, String>,
 ) -> Result<(R, M), String> {
     let (reference, made) = std::thread::scope(|scope| {
-        let reference = scope.spawn(reference);
+        let reference = std::thread::Builder::new().spawn_scoped(scope, reference);
         let made = make();
-        (reference.join(), made)
+        let reference = match reference {
+            Ok(thread) => {
+                (thread.join()).unwrap_or_else(|_| Err("a panic in the self-check".to_owned()))
+            }
+            Err(e) => Err(format!("no thread for the self-check: {e}")),
+        };
+        (reference, made)
     });
     let made = made?;
-    let reference = reference.unwrap_or_else(|_| Err("a panic in the self-check".to_owned()));
     Ok((reference?, made))
 }
 
+/// Ends a load that asks by name for what only our own encoder has, where it cannot run this graph for this reason.
+///
 /// # Errors
-/// What was asked for by name and only our own encoder has, where it cannot run this graph for this reason.
+/// The load asks for it.
 pub fn check_not_needed(options: &Options, graph: &Path, reason: &str) -> Fallible<()> {
     let asked = match (options.encoder, options.precision) {
         (EncoderChoice::Native, _) => "option encoder is 'native'",

@@ -43,6 +43,8 @@ pub fn on_device<L>(
     Ok((on_cpu()?, reason))
 }
 
+/// Whether a device runs some of a graph, as far as the runtime tells.
+///
 /// # Errors
 /// A GPU that was told to run a graph and runs no node of it.
 pub fn check_nodes(device: Device, ran: Option<&Nodes>) -> Result<()> {
@@ -67,7 +69,7 @@ pub fn precision_seen(files: &ModelFiles, gives_half: bool) -> Precision {
 /// The pass that makes the precision that was asked for of a file that computes in `file`.
 ///
 /// # Errors
-/// There is none.
+/// No pass makes it.
 pub fn precision_pass(
     options: &Options,
     files: &ModelFiles,
