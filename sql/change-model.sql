@@ -44,7 +44,8 @@ WITH RECURSIVE steps(embedded, pending) AS (
 )
 SELECT embedded, pending FROM steps;
 
--- 3. Swap, in one transaction. The default ranking goes with the name. What was written since step 2 is embedded in it, for two seconds at most, in which
+-- 3. Swap, in one transaction. The default ranking goes with the name, unless the new index has been
+-- given one. What was written since step 2 is embedded in it, for two seconds at most, in which
 -- other writers wait. If that was not enough, or if step 2 had failed, the last INSERT says so and takes everything
 -- back: the first index is then in its place as before.
 --
@@ -60,10 +61,12 @@ BEGIN IMMEDIATE;
 ALTER TABLE docs_bge RENAME TO docs_bge_old;
 ALTER TABLE docs_bge_new RENAME TO docs_bge;
 INSERT INTO docs_bge(docs_bge, rank)
-SELECT 'rank', ranking FROM (SELECT bge_status('docs_bge_old') ->> '$.rank' AS ranking) WHERE ranking IS NOT NULL;
+SELECT 'rank', before FROM (SELECT bge_status('docs_bge_old') ->> '$.rank' AS before, bge_status('docs_bge') ->> '$.rank' AS now)
+WHERE now IS NULL AND before IS NOT NULL;
 SELECT bge_sync('docs_bge', 2);
 INSERT OR ROLLBACK INTO temp.swap
-SELECT bge_status('docs_bge') ->> '$.pending', bge_status('docs_bge') ->> '$.rank' IS bge_status('docs_bge_old') ->> '$.rank';
+SELECT bge_status('docs_bge') ->> '$.pending',
+       (bge_status('docs_bge') ->> '$.rank' IS NOT NULL OR bge_status('docs_bge_old') ->> '$.rank' IS NULL);
 COMMIT;
 PRAGMA legacy_alter_table = OFF;
 

@@ -28,11 +28,12 @@ WITH
   runs AS MATERIALIZED (
     -- What stands between blanks, each once, up to the first NUL: the question is made a JSON array, which is read.
     -- A run without a letter or a digit says nothing.
-    SELECT min(value) AS run
-    FROM json_each('[' || replace(json_quote(replace(replace(replace(printf('%s', :question),
-                     char(9), ' '), char(10), ' '), char(13), ' ')), ' ', '","') || ']')
+    -- Of those that differ in what a sentence puts around a word, the first.
+    SELECT value AS run, min(key)
+    FROM json_each('[' || replace(json_quote(replace(replace(replace(replace(replace(printf('%s', :question),
+                     char(9), ' '), char(10), ' '), char(13), ' '), char(160), ' '), char(12288), ' ')), ' ', '","') || ']')
     WHERE value GLOB '*[a-zA-Z0-9]*' OR value GLOB '*[^ -~]*'
-    GROUP BY lower(value)
+    GROUP BY lower(trim(value, '.,;:!?()"''…“”‘’„«»'))
   ),
   phrases AS MATERIALIZED (
     -- In quotes nothing is FTS5 syntax. Amounts ($10, 5%, 10,000, one digit or two) name nothing.

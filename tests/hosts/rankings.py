@@ -257,11 +257,14 @@ class Ranking:
                 scale = "cosine"
         for place in places:
             place.rank = 1 - place.relevance if scale == "cosine" else -place.relevance
-        last = -math.inf
+        last = None
         for place in places + rest:
-            if not self.is_plain:
-                place.rank = max(place.rank, math.nextafter(last, math.inf))
-            last = place.rank
+            own = place.rank
+            if last and not self.is_plain:
+                # Equals in the order of their rowids stay equal.
+                is_tie = own == last[1] and place.rowid > last[0]
+                place.rank = last[2] if is_tie else max(own, math.nextafter(last[2], math.inf))
+            last = (place.rowid, own, place.rank)
         return (places + rest)[:k]
 
     def candidates(self, library, question, near, by_rowid, keep, k):

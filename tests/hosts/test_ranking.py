@@ -70,7 +70,7 @@ def refused(db, ranking, question=QUESTION):
     ("decay(made)", "decay: half_life is missing, as in decay(created, '30 days')"),
     ("decay(made, 0)", "decay: half_life is 0, expected more than 0"),
     ("decay(made, '-3 days')", "decay: half_life is '-3 days', expected more than 0"),
-    ("decay(made, 2 months)", "decay: half_life is '2 months', expected more than 0: a number of days, or a text with a unit "
+    ("decay(made, 2 months)", "decay: half_life is '2 months', expected more than 0, and finite: a number of days, or a text with a unit "
                               "(seconds, minutes, hours, days, weeks, years)"),
     ("decay(made, 1, 'tomorrow')", "decay: now is 'tomorrow', expected a Unix time, or a date as in '2026-01-31'"),
     ("decay(made, 1, 2023-02-30)", "decay: now is '2023-02-30'"),

@@ -46,3 +46,15 @@ def test_few_rows_that_pass_of_many_that_have_the_word(db, ranking):
         else:
             assert {id for id, _ in got} <= set(wanted) and all(by_words[at - 1] == id for id, at in got)
     assert len(got) == 10
+
+
+def test_a_further_term_of_order_by_tells_equals_apart(connect):
+    db = connect()
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body, added)")
+    db.executemany("INSERT INTO docs VALUES (?, ?, ?)", [(n, "valve" if n % 3 else "valve of a pump", 100 - n % 5) for n in range(1, 40)])
+    db.execute(f"CREATE VIRTUAL TABLE t USING bge(body, added UNINDEXED, content='docs', words=on, model='{TINY}')")
+    value(db, "SELECT bge_sync('t')")
+    for ranking in ("words", "hybrid", "meaning"):
+        got = list(db.execute("SELECT rank, -added, rowid FROM t WHERE t MATCH 'valve' AND rank MATCH ? ORDER BY rank, added DESC, rowid", (ranking,)))
+        assert got == sorted(got) and len({rank for rank, *_ in got}) == 2 and len(got) == 39, ranking
+    assert value(db, "SELECT count(*) FROM t WHERE t MATCH 'valve' AND rank MATCH 'words' AND rank = bm25") == 39

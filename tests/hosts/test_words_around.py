@@ -1,5 +1,6 @@
 """Words beside what users have around them: triggers of their own, names that are taken, a host without FTS5, questions without end."""
 
+import apsw
 import pytest
 from support import TINY, connect, failure, value
 
@@ -157,3 +158,57 @@ def test_what_fts5_takes_no_word_of_is_told(db):
     message = str(failure(db, "SELECT rowid FROM t WHERE t MATCH 'device' AND rank MATCH 'words'"))
     assert "FTS5 table 'f'" in message and "phrase queries are not supported" in message
     assert asked(db, "dev") == [1]
+
+
+# --- what a connection may change ------------------------------------------------------------------
+
+
+def test_like_means_what_the_host_says_and_an_index_is_whole(db):
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body); INSERT INTO docs VALUES (1, 'reset your device')")
+    db.execute("PRAGMA case_sensitive_like = ON")
+    db.create_scalar_function("like", lambda *_: 0, 2)
+    db.limit(apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 3)
+    db.execute(OVER)
+    assert value(db, "SELECT bge_sync('t')") == 1 and asked(db, "device") == [1]
+    assert value(db, "SELECT bge_status('t') ->> '$.wrong'") == "[]"
+    check(db)
+
+
+@pytest.mark.parametrize("table", ["t_rows", "t_passages", "t_config", "t_log", "t_words_data", "t_words_docsize", "t_words_config"])
+def test_a_missing_table_is_damage_that_rebuild_mends(tmp_path, table):
+    db = connect(database=tmp_path / "d.db")
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body); INSERT INTO docs VALUES (1, 'reset your device')")
+    db.execute(OVER)
+    value(db, "SELECT bge_sync('t')")
+    db.execute("PRAGMA writable_schema = ON")
+    db.execute("DELETE FROM sqlite_schema WHERE name = ? OR tbl_name = ? AND type = 'index'", (table, table))
+    db.execute("PRAGMA writable_schema = RESET")
+    db.close()
+    db = connect(database=tmp_path / "d.db")
+    assert value(db, "SELECT bge_status('t') ->> '$.wrong'") != "[]"
+    if table == "t_log":
+        value(db, "SELECT bge_sync('t')")
+    else:
+        for sql in ("INSERT INTO t(t) VALUES ('integrity-check')", "SELECT rowid FROM t WHERE t MATCH 'device' AND rank MATCH 'hybrid'"):
+            error = failure(db, sql)
+            assert isinstance(error, apsw.CorruptError) and "'rebuild'" in str(error), sql
+    db.execute("INSERT INTO t(t) VALUES ('rebuild')")
+    db.execute("INSERT INTO docs VALUES (2, 'another device')")
+    value(db, "SELECT bge_sync('t')")
+    assert sorted(asked(db, "device")) == [1, 2] and value(db, "SELECT bge_status('t') ->> '$.wrong'") == "[]"
+    check(db)
+    db.close()
+
+
+def test_a_default_ranking_that_cannot_be_read_is_told_and_goes_with_a_rebuild(db):
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body); INSERT INTO docs VALUES (1, 'reset your device')")
+    db.execute(OVER)
+    value(db, "SELECT bge_sync('t')")
+    for kept in ("hybrid", "meaning, mmr(0.5, 9)"):
+        db.execute("INSERT INTO t(t, rank) VALUES ('rank', ?)", (kept,))
+        db.execute("INSERT INTO t(t) VALUES ('rebuild')")
+        assert value(db, "SELECT bge_status('t') ->> '$.rank'") == kept
+    db.execute("UPDATE t_config SET v = 'nope' WHERE k = 'rank'")
+    assert "no stage 'nope'" in value(db, "SELECT bge_status('t') ->> '$.wrong'")
+    db.execute("INSERT INTO t(t) VALUES ('rebuild')")
+    assert value(db, "SELECT bge_status('t') ->> '$.rank'") is None and value(db, "SELECT bge_status('t') ->> '$.wrong'") == "[]"

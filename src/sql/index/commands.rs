@@ -60,7 +60,8 @@ fn rebuild(parts: Parts<'_>) -> Result<()> {
         _ => random()?.wrapping_abs() / 2,
     };
     let wanted = if_there(parts.shadow.get("triggers"))?.unwrap_or(Value::Null);
-    let rank = if_there(parts.shadow.get(run::SETTING))?.filter(|rank| rank.as_str().is_some());
+    let rank = if_there(parts.shadow.get(run::SETTING))?.unwrap_or(Value::Null);
+    let rank = run::kept_default(parts.shadow.spec(), rank);
     let content = parts.content.locate();
     if let Err(e) = &content
         && e.is_passing()
@@ -77,7 +78,7 @@ fn rebuild(parts: Parts<'_>) -> Result<()> {
     }
     parts.shadow.empty_tables()?;
     parts.shadow.set("generation", Value::Integer(generation))?;
-    if let Some(rank) = rank {
+    if !rank.is_null() {
         parts.shadow.set(run::SETTING, rank)?;
     }
     if !parts.shadow.keeps_text() {

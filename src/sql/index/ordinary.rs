@@ -92,9 +92,10 @@ fn watched(shadow: Shadow<'_>) -> Vec<&'static str> {
 /// Shadow tables that are none of ours, and why.
 fn foreign(shadow: Shadow<'_>) -> Result<Vec<(&'static str, Stranger)>> {
     let schema = shadow.index.names.schema_table();
+    // (Not by LIKE: what that means, a pragma and the host may change.)
     let mut find = shadow.kept("what the tables are", || {
         format!(
-            "SELECT s.name, s.type = 'table' AND s.sql LIKE 'create table%', s.type = 'view', \
+            "SELECT s.name, s.type = 'table' AND lower(substr(s.sql, 1, 12)) = 'create table', s.type = 'view', \
                (SELECT name FROM {schema} WHERE type = 'trigger' AND tbl_name = s.name COLLATE NOCASE) \
              FROM {schema} AS s WHERE s.type IN ('table', 'view') \
              AND s.name COLLATE NOCASE IN (SELECT value FROM json_each(?1))"

@@ -8,7 +8,7 @@ use super::damage::corrupt;
 use super::database::Database;
 use super::declare::{Column, ContentMode, Spec};
 use super::handle::Index;
-use super::names::{LOG, Names};
+use super::names::{LOG, Names, shadow_tables};
 use super::passage_size::{KeptDefaults, PassageSize};
 use super::statements::Kept;
 use crate::error::{Error, Result, if_there};
@@ -109,7 +109,16 @@ impl<'a> Shadow<'a> {
     /// # Errors
     /// What SQLite says of the text.
     pub fn kept(self, name: &str, text: impl FnOnce() -> String) -> Result<Kept<'a>> {
-        self.index.statements.get(self.host, name, text)
+        let kept = self.index.statements.get(self.host, name, text);
+        kept.map_err(|e| self.missing(&e).unwrap_or(e))
+    }
+
+    /// The damage that a statement's refusal tells: one of our tables is not there.
+    fn missing(self, error: &Error) -> Option<Error> {
+        let table = error.message().strip_prefix("no such table: ")?;
+        let name = table.rsplit('.').next()?;
+        let ours = shadow_tables().any(|suffix| self.names().bare(suffix) == name);
+        ours.then(|| corrupt(format_args!("its shadow table '{name}' is missing")))
     }
 
     // ---- the tables

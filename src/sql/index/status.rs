@@ -7,6 +7,7 @@ use super::model;
 use super::ordinary;
 use super::parts::Parts;
 use super::passage_size::PassageSize;
+use super::ranking::run;
 use super::shadow::Scanned;
 use super::vectors::cache::bytes_held;
 use crate::error::{Error, Result, if_there};
@@ -91,7 +92,11 @@ fn declaration(parts: Parts<'_>, report: &mut Report) {
     report.put("content", content_status(parts));
     report.put("triggers", trigger_status(parts));
     report.put("words", Ok(json!(parts.words.name())));
-    report.put("rank", shadow.settings().map(|s| json!(s.rank)));
+    let rank = shadow.settings().and_then(|settings| {
+        run::default_of(shadow.spec(), &settings)?;
+        Ok(json!(settings.rank))
+    });
+    report.put("rank", rank);
 }
 
 /// What is in it.

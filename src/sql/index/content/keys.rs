@@ -57,7 +57,7 @@ pub fn true_name(shadow: Shadow<'_>, name: &str) -> Result<(String, Origin)> {
     let names = shadow.names();
     let mut find = shadow.kept("table kind", || {
         format!(
-            "SELECT name, type, coalesce(sql, '') LIKE 'create virtual %' FROM {} \
+            "SELECT name, type, coalesce(lower(substr(sql, 1, 15)) = 'create virtual ', 0) FROM {} \
              WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE",
             names.schema_table()
         )

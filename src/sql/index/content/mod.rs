@@ -12,6 +12,7 @@ pub mod triggers;
 use super::affinity::apply;
 use super::damage::corrupt;
 use super::declare::ContentMode;
+use super::names::LOG;
 use super::shadow::{Scanned, Shadow};
 use super::text::{Joined, join};
 use crate::error::{Error, Result};
@@ -40,7 +41,7 @@ pub enum Noting {
     Off,
     /// By triggers that the first sync makes. Until then every row is pending.
     Due,
-    /// By triggers that are gone: something dropped or rebuilt the content table.
+    /// By triggers that are gone, or whose log is: something dropped or rebuilt the content table.
     Lost,
 }
 
@@ -150,6 +151,8 @@ impl<'a> Content<'a> {
         };
         let noting = match (wanted, &found) {
             (false, _) => Noting::Off,
+            // Without the log, triggers are an error of whoever writes.
+            (true, Some(_)) if !self.shadow.has_table(LOG)? => Noting::Lost,
             (true, Some(_)) => Noting::On,
             (true, None) if self.shadow.settings()?.scanned == Scanned::Nothing => Noting::Due,
             (true, None) => Noting::Lost,

@@ -179,7 +179,7 @@ impl Answer {
             Behind::Words(_) => self.next_by_words(parts)?,
         };
         if let (Some(Later { hit, .. }), Some(ranks)) = (&mut later, &mut self.ranks) {
-            hit.rank = ranks.next(hit.rank);
+            hit.rank = ranks.next(hit.row, hit.rank);
         }
         Ok(later)
     }

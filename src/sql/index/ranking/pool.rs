@@ -312,7 +312,7 @@ impl Candidates {
         let mut ranks = Ranks::default();
         let hits: Vec<Hit> = (self.list.into_iter())
             .map(|candidate| Hit {
-                rank: ranks.next(self.scale.rank(candidate.relevance)),
+                rank: ranks.next(candidate.hit.row, self.scale.rank(candidate.relevance)),
                 ..candidate.hit
             })
             .collect();

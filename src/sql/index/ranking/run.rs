@@ -60,6 +60,15 @@ pub fn default_of(spec: &Spec, settings: &Settings) -> Result<Option<Pipeline>> 
     settings.rank.as_ref().map(read).transpose()
 }
 
+/// What a rebuild keeps of the default ranking: nothing of one that cannot be read.
+pub fn kept_default(spec: &Spec, found: Value) -> Value {
+    let is_read = found.as_str().is_some_and(|text| read(spec, text).is_ok());
+    match is_read {
+        true => found,
+        false => Value::Null,
+    }
+}
+
 /// What the command `rank` writes as the default; NULL takes it away.
 ///
 /// # Errors
@@ -85,7 +94,7 @@ fn of_default(e: Error) -> Error {
         true => e,
         false => e.at(
             "the default ranking of this index (rank MATCH 'meaning' goes without it; INSERT INTO \
-             the_index(the_index, rank) VALUES ('rank', NULL) takes it away)",
+             the_index(the_index, rank) VALUES ('rank', NULL), with the index's name, takes it away)",
         ),
     }
 }

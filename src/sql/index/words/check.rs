@@ -172,7 +172,7 @@ impl Words<'_> {
             let mut find = self.shadow.kept("ordinary table", || {
                 // A view in its place would have SQL of somebody else's run.
                 format!(
-                    "SELECT 1 FROM {} WHERE type = 'table' AND sql LIKE 'create table%' AND name = ?1 COLLATE NOCASE",
+                    "SELECT 1 FROM {} WHERE type = 'table' AND lower(substr(sql, 1, 12)) = 'create table' AND name = ?1 COLLATE NOCASE",
                     self.shadow.names().schema_table()
                 )
             })?;

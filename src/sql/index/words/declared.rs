@@ -1,6 +1,6 @@
 //! What the declaration asks for: made or found when the index is, and whether it is ready to be asked.
 
-use super::{Words, errors, triggers};
+use super::{TABLES, Words, errors, triggers};
 use crate::error::Result;
 use crate::sql::index::content::{Content, Located, Origin};
 
@@ -43,6 +43,17 @@ impl Words<'_> {
         }
     }
 
+    /// What is wrong where one of the tables is gone that FTS5 keeps behind the index's own: whoever writes meets an error.
+    fn missing_behind(self) -> Result<Option<String>> {
+        for behind in TABLES {
+            if !self.shadow.has_table(behind.suffix)? {
+                let name = self.shadow.names().bare(behind.suffix);
+                return Ok(Some(errors::missing_behind(&name)));
+            }
+        }
+        Ok(None)
+    }
+
     /// What is wrong that the schema and the settings tell, and the way out; the table itself is not looked at.
     ///
     /// # Errors
@@ -50,12 +61,11 @@ impl Words<'_> {
     pub fn wrong(self) -> Result<Option<String>> {
         if self.are_kept() {
             let lost = self.are_lost(&Content::new(self.shadow).locate()?)?;
-            let wrong = match (lost, self.unfilled_from()?) {
-                (true, _) => Some(errors::LOST),
-                (false, Some(_)) => Some(errors::UNFILLED),
-                (false, None) => None,
-            };
-            return Ok(wrong.map(str::to_owned));
+            return Ok(match (lost, self.unfilled_from()?) {
+                (true, _) => Some(errors::LOST.to_owned()),
+                (false, Some(_)) => Some(errors::UNFILLED.to_owned()),
+                (false, None) => self.missing_behind()?,
+            });
         }
         if !self.shadow.spec().has_words() {
             return Ok(None);

@@ -13,6 +13,11 @@ pub const LOST: &str =
 pub const UNFILLED: &str =
     "they are being made again, and those of some rows are not there yet; bge_sync goes on";
 
+/// What `bge_status` says where FTS5 lacks a table of its own.
+pub fn missing_behind(name: &str) -> String {
+    format!("FTS5's own table '{name}' is missing; the command 'rebuild' makes all of them anew")
+}
+
 /// Of a search meanwhile.
 pub fn unfilled() -> Error {
     Error::invalid(

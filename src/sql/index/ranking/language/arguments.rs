@@ -143,6 +143,8 @@ impl Arguments {
 /// The error of a value that is not what was wanted.
 pub fn unfit(name: &str, given: &Given, wanted: &str) -> Error {
     let came = match given {
+        // Not in 300 digits.
+        Given::Number(number) if number.abs() >= 1e15 => format!("{number:e}"),
         Given::Number(number) => number.to_string(),
         Given::Text(text) => format!("'{}'", shown(text)),
     };

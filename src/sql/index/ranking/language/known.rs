@@ -145,7 +145,8 @@ fn half_life(given: &Arguments) -> Result<Option<f64>> {
     };
     let fits = seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
     let units = UNITS.map(|(name, _)| format!("{name}s")).join(", ");
-    let wanted = format!("more than 0: a number of days, or a text with a unit ({units})");
+    let wanted =
+        format!("more than 0, and finite: a number of days, or a text with a unit ({units})");
     fits.map(Some)
         .ok_or_else(|| unfit("half_life", value, &wanted))
 }

@@ -3,7 +3,7 @@
 //! A row has a *relevance*, a number that is higher for a better row; [`scale`] says what kind of number.
 //! - [`fusion`]: one relevance of meaning and words.
 //! - [`mmr`] and [`decay`]: what a stage makes of the relevances.
-//! - [`ranks`]: the column `rank`, which rises from one row to the next.
+//! - [`ranks`]: the column `rank`, which falls from no row to the next.
 
 pub mod decay;
 pub mod fusion;

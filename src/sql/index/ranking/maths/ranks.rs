@@ -1,4 +1,4 @@
-//! The column `rank`: a number that rises from each row to the next.
+//! The column `rank`: a number that falls from no row to the next.
 //!
 //! The order of rows is decided by stages, and some of them (the first rows reranked, the others behind) give
 //! numbers that do not follow it. SQLite, an application or a later ORDER BY may sort by `rank`, so it must.
@@ -6,15 +6,27 @@
 /// Gives out ranks in order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ranks {
-    last: Option<f64>,
+    last: Option<Last>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    row: i64,
+    own: f64,
+    rank: f64,
 }
 
 impl Ranks {
     /// The rank of the next row: its own, unless that is not above the last one's; then the next number above
-    /// it.
-    pub fn next(&mut self, own: f64) -> f64 {
-        let rank = self.last.map_or(own, |last| own.max(last.next_up()));
-        self.last = Some(rank);
+    /// it. Of equals in the order of their rowids each has the same rank, so that a further term of ORDER BY can tell
+    /// them apart.
+    pub fn next(&mut self, row: i64, own: f64) -> f64 {
+        let rank = match self.last {
+            Some(last) if own == last.own && row > last.row => last.rank,
+            Some(last) => own.max(last.rank.next_up()),
+            None => own,
+        };
+        self.last = Some(Last { row, own, rank });
         rank
     }
 }

@@ -132,16 +132,20 @@ proptest! {
     }
 
     #[test]
-    fn ranks_rise_and_are_no_larger_than_they_must(
-        own in prop::collection::vec(prop_oneof![-4.0_f64..4.0, Just(0.0), Just(1.0)], 0..20)
+    fn ranks_never_fall_and_are_no_larger_than_they_must(
+        own in prop::collection::vec((0_i64..4, prop_oneof![-4.0_f64..4.0, Just(0.0), Just(1.0)]), 0..20)
     ) {
         let mut ranks = Ranks::default();
-        let given: Vec<f64> = own.iter().map(|own| ranks.next(*own)).collect();
-        prop_assert!(given.is_sorted_by(|a, b| a < b));
-        for i in 0..own.len() {
-            let is_own = given[i] == own[i];
-            prop_assert!(is_own || i > 0 && given[i] == given[i - 1].next_up() && own[i] < given[i]);
+        let given: Vec<f64> = own.iter().map(|(row, own)| ranks.next(*row, *own)).collect();
+        for i in 1..own.len() {
+            let is_tie = own[i].1 == own[i - 1].1 && own[i].0 > own[i - 1].0;
+            let expected = match is_tie {
+                true => given[i - 1],
+                false => own[i].1.max(given[i - 1].next_up()),
+            };
+            prop_assert_eq!(given[i], expected);
         }
+        prop_assert!(given.first().copied() == own.first().map(|first| first.1));
     }
 
     #[test]
