@@ -178,7 +178,7 @@ fn what_is_no_pipeline_is_told() {
             "meaning: depth is 0, expected a whole number of candidates from 1 to 100000",
         ),
         ("meaning(1.5)", 1, "meaning: depth is 1.5"),
-        ("meaning(1e99)", 1, "meaning: depth is 1000"),
+        ("meaning(1e99)", 1, "meaning: depth is 1e99, expected"),
         ("words(-5)", 1, "words: depth is -5"),
         (
             "hybrid(1.01)",
