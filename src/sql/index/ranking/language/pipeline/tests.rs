@@ -231,14 +231,14 @@ fn what_is_no_pipeline_is_told() {
         (
             "decay(c, 0)",
             1,
-            "decay: half_life is 0, expected more than 0: a number of days, or a text with a unit",
+            "decay: half_life is 0, expected more than 0, and finite: a number of days, or a text with a unit",
         ),
         ("decay(c, -1)", 1, "decay: half_life is -1"),
         ("decay(c, '0 days')", 1, "decay: half_life is '0 days'"),
         (
             "decay(c, 6 months)",
             1,
-            "decay: half_life is '6 months', expected more than 0: a number of days, or a text with a unit (seconds, minutes, hours, days, weeks, years)",
+            "decay: half_life is '6 months', expected more than 0, and finite: a number of days, or a text with a unit (seconds, minutes, hours, days, weeks, years)",
         ),
         ("decay(c, 'days')", 1, "decay: half_life is 'days'"),
         ("decay(c, inf)", 1, "decay: half_life is 'inf'"),
