@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .evaluating import Judged, Measures
 
 SHOWN = 100  # characters of a cell in a table for people
+VERDICTS = {True: "more than chance", False: "may be chance", None: "too few questions differ to tell"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -261,10 +262,10 @@ def print_evaluation(asked: Judged, found: Sequence[Measures], k: int) -> None:
                 [(one.ranking, *(f"{mean(values):.4f}" for values in (one.ndcg, one.recall, one.reciprocal_rank))) for one in found])
     for other in found[1:]:
         found_difference = compare(found[0].ndcg, other.ndcg)
-        verdict = "more than chance" if found_difference.more_than_chance else "may be chance"
-        print(f"{found[0].ranking} against {other.ranking}, nDCG@{k}: {found_difference.mean:+.4f}, {verdict}: 95 % of bootstraps "
-              f"are within {found_difference.low:+.4f} and {found_difference.high:+.4f}; better on {found_difference.better} questions, "
-              f"worse on {found_difference.worse} (sign test p = {found_difference.sign_p:.2g})")
+        print(f"{found[0].ranking} against {other.ranking}, nDCG@{k}: {found_difference.mean:+.4f}, "
+              f"{VERDICTS[found_difference.more_than_chance]} (randomisation test p = {found_difference.p:.2g}); better on "
+              f"{found_difference.better} questions, worse on {found_difference.worse} (sign test p = {found_difference.sign_p:.2g}); "
+              f"95 % of bootstraps are within {found_difference.low:+.4f} and {found_difference.high:+.4f}")
 
 
 def print_evaluation_json(asked: Judged, found: Sequence[Measures], k: int) -> None:
