@@ -9,6 +9,9 @@ import sqlite3
 import pytest
 import sqlite_bge
 import support
+from sqlite_bge.connecting import open_database
+from sqlite_bge.indexes import IndexProblem
+from sqlite_bge.making import Wanted, create_index
 from support import sqlite_bge_command as command
 
 NO_MODEL = {"BGE_MODELS": None, "HF_HUB_CACHE": "/nowhere"}
@@ -119,7 +122,37 @@ def test_another_index_of_that_name_is_not_replaced(indexed):
     done = command("index", indexed, "desk", "body", code=1)
     assert "there is an index desk_bge already, over title, body of desk; wanted: body of desk" in done.stderr
     assert command("index", indexed, "desk", "body", "--name", "bodies").returncode == 0
-    assert "several indexes" in command("search", indexed, "desk", "x", code=1).stderr
+    assert command("search", indexed, "desk", "x").returncode == 0
+
+
+def test_of_several_indexes_over_a_table_the_one_called_after_it_answers(desk):
+    command("index", desk, "desk", "title", "--name", "a_titles")
+    assert found(desk, "desk") == "Router", "there is one"
+    command("index", desk, "desk", "title", "--name", "b_titles")
+    said = command("search", desk, "desk", "x", code=1).stderr
+    assert said == "desk has several indexes; name one of them: a_titles, b_titles\n"
+    command("index", desk, "desk", "body", "--name", "DESK_BGE")
+    with contextlib.closing(sqlite3.connect(desk)) as db, db:
+        db.execute("UPDATE desk SET body = 'Nothing', title = 'None' WHERE id = 1")
+        db.execute("UPDATE desk SET body = 'how do I reset my device?' WHERE id = 2")
+    # By both words and meaning; the others' texts have none of them.
+    assert found(desk, "Desk") == found(desk, "desk_bge") == "Invoice"
+    sqlite_utils("bge", "sync", desk, "desk", "--silent")
+    assert [one["pending"] for one in json.loads(sqlite_utils("bge", "info", desk).stdout)] == [0, 0, 0]
+
+
+def found(path, table):
+    return json.loads(command("search", path, table, "how do I reset my device?", "-k", "1", "--json").stdout)[0]["title"]
+
+
+def test_names_are_compared_as_sqlite_compares_them(desk):
+    command("index", desk, "DESK", "TITLE", "--name", "Titles")
+    assert found(desk, "TITLES") == found(desk, "Desk") == "Router"
+    assert command("index", desk, "desk", "title", "--name", "TITLES").stdout == "Titles: 3 rows, 0 of them new or changed\n"
+    with contextlib.closing(sqlite3.connect(desk)) as db, db:  # two tables
+        db.executescript("CREATE TABLE \"é\"(id INTEGER PRIMARY KEY, body); CREATE TABLE \"É\"(id INTEGER PRIMARY KEY, body)")
+    command("index", desk, "é", "body")
+    assert "É has no semantic index" in command("search", desk, "É", "x", code=1).stderr
 
 
 def test_no_model_is_said_before_anything_is_made(desk):
@@ -127,6 +160,21 @@ def test_no_model_is_said_before_anything_is_made(desk):
     assert "no model 'bge-small-en-v1.5' found" in done.stderr and "sqlite-bge download" in done.stderr
     with contextlib.closing(sqlite3.connect(desk)) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("desk",)]
+
+
+@pytest.mark.parametrize("pages", [0, 5, 100])
+def test_a_full_disk_is_said(desk, pages):
+    """Where it ends the whole transaction, and where only the statement."""
+    db = open_database(desk)
+    with contextlib.closing(db):
+        db.execute("INSERT INTO desk(body) WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000) "
+                   "SELECT hex(randomblob(100)) FROM n")
+        db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0] + pages}")
+        with pytest.raises(IndexProblem, match="disk is full"):
+            create_index(db, "desk", Wanted(["body"]))
+        assert not db.in_transaction and db.execute("SELECT name FROM sqlite_master").fetchall() == [("desk",)]
+        db.execute("PRAGMA max_page_count = 10000")
+        assert create_index(db, "desk", Wanted(["body"]))[0].name == "desk_bge"
 
 
 def test_a_table_without_integer_key_gets_two_lines_that_work(tmp_path):

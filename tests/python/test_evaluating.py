@@ -180,7 +180,7 @@ def test_the_forms_of_the_files(tmp_path):
 
 def test_rows_are_named_by_a_column(indexed, files):
     arguments = files(f"a\t{RESET}\n", "query-id\tcorpus-id\tscore\na\tRouter\t1\n")
-    found = json.loads(command("evaluate", indexed, "desk", *arguments, "--id-column", "title", "--json").stdout)
+    found = json.loads(command("evaluate", indexed, "desk", *arguments, "--id-column", "TITLE", "--json").stdout)
     assert found["rankings"][0]["ndcg"] == 1
     said = command("evaluate", indexed, "desk", *arguments, code=1).stderr
     assert "1 judged rows are not in desk: Router; if they are named by a column, say which: --id-column COLUMN, of id, title, body" in said

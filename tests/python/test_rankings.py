@@ -149,14 +149,17 @@ def test_a_column_called_rank(tmp_path):
         db.executemany("INSERT INTO army(rank, by_words) VALUES (?, '')", [("zeppelin pilot",), ("cook of the kitchen",), ("a general",)])
     assert "called rank too" in command("index", path, "army", "rank", "--filter", "by_words").stdout
     assert found(path, "army", "who makes the meals?")[0]["rank"] == "cook of the kitchen"
-    said = "army_bge has a column of its own called rank, so that no ranking can be given"
+    said = "army_bge has a column of its own called rank, so that no ranking but 'meaning' can be given"
+    assert found(path, "army", "who makes the meals?", "--rank", "meaning") == found(path, "army", "who makes the meals?")
     assert said in command("search", path, "army", "x", "--rank", "mmr", code=1).stderr
     (tmp_path / "q").write_text("a\twho makes the meals?\n"), (tmp_path / "j").write_text("a 0 2 1\n")
-    assert said in command("evaluate", path, "army", "--queries", tmp_path / "q", "--qrels", tmp_path / "j", code=1).stderr
+    evaluated = ["evaluate", path, "army", "--queries", tmp_path / "q", "--qrels", tmp_path / "j"]
+    assert command(*evaluated).stdout.splitlines()[-1].split() == ["meaning", "1.0000", "1.0000", "1.0000"]
+    assert said in command(*evaluated, "--against", "meaning, mmr", code=1).stderr
     with serving(path) as served:
         rows, section = served.search("army", "who makes the meals?", "army")
         assert rows[0][0] == "/army/army/2" and "_rank" not in section
-        assert said in served.get("/army/army", _semantic="x", _rank="mmr")
+        assert said.replace("'", "&#39;") in served.get("/army/army", _semantic="x", _rank="mmr")
 
 
 # --- an index that is there ---------------------------------------------------------------
@@ -276,7 +279,7 @@ def test_a_replacement_that_cannot_be_leaves_all_as_it_was(filtered):
     done = command("replace", filtered, "desk_bge", "titles", code=1)
     assert "desk_bge is as it was: titles cannot have its default ranking, hybrid(" in done.stderr
     for old, new, said in (("desk_bge", "desk_bge", "cannot take the place"), ("desk_bge", "nope", "there is no table nope"),
-                           ("desk", "titles", "several indexes")):
+                           ("desk", "titles", "desk_bge is as it was: titles cannot have its default ranking")):
         assert said in command("replace", filtered, old, new, code=1).stderr
     assert "over desk and its own text" in command("replace", filtered, "desk_bge", "memos", code=1).stderr
     assert schema(filtered) == before

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from .indexes import IndexProblem, quoted, ranked_by
+from .indexes import IndexProblem, folded, quoted, ranked_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _rowids(db: Any, index: Index, rows: set[str], id_column: str | None) -> dic
     """The rowid of each row that is named. Raises EvaluationProblem for those that are not there."""
     table, key = index.content or index.name, index.key or "rowid"
     columns = [name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))]
-    if id_column is not None and id_column not in columns:
+    if id_column is not None and folded(id_column) not in map(folded, columns):
         raise EvaluationProblem(f"{table} has no column {id_column}; it has {', '.join(columns)}")
     found: dict[str, int] = {}
     if id_column is None:

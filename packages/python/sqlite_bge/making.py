@@ -11,7 +11,7 @@ import json
 import shlex
 from dataclasses import dataclass
 
-from .indexes import RANKED, Index, IndexProblem, find_index, quoted, read_index
+from .indexes import RANKED, Index, IndexProblem, find_index, folded, quoted, read_index
 from .syncing import sync
 
 TYPE_CHECKING = False
@@ -58,17 +58,22 @@ def create_index(db: Any, table: str, wanted: Wanted, name: str | None = None) -
     arguments = [quoted(column) for column in wanted.columns] + [f"{quoted(column)} UNINDEXED" for column in wanted.filters]
     arguments += [f"{option}='{value.replace(chr(39), chr(39) * 2)}'" for option, value in options.items() if value]
     db.execute("SAVEPOINT making")
+    ended = ""
     try:
         db.execute(f"CREATE VIRTUAL TABLE {quoted(name)} USING bge({', '.join(arguments)})")
         if words:
             db.execute(f"INSERT INTO {quoted(name)}({quoted(name)}, rank) VALUES ('rank', ?)", (DEFAULT_RANKING,))
     except BaseException as error:
-        db.execute("ROLLBACK TO making")
+        if db.in_transaction:
+            db.execute("ROLLBACK TO making")
+        else:  # and the savepoint is gone with it
+            ended = "; nothing was made: SQLite ended the transaction, as it does when the disk is full or memory runs out"
         if not isinstance(error, Exception):  # Ctrl-C
             raise
-        raise IndexProblem(f"{error}{_way_to_a_key(db, table, wanted.columns) if wanted.key is None else ''}") from error
+        raise IndexProblem(f"{error}{ended}{_way_to_a_key(db, table, wanted.columns) if wanted.key is None else ''}") from error
     finally:
-        db.execute("RELEASE making")
+        if db.in_transaction:
+            db.execute("RELEASE making")
     index = read_index(db, name)
     assert index is not None, name
     return index, why_none if wanted.words is None else None
@@ -76,12 +81,12 @@ def create_index(db: Any, table: str, wanted: Wanted, name: str | None = None) -
 
 def _why_no_words(db: Any, table: str, columns: Sequence[str]) -> str | None:
     """Why an index of a table cannot keep words; None where it can."""
-    kind = db.execute("SELECT type FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)", (table,)).fetchone()
+    kind = db.execute("SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE", (table,)).fetchone()
     if kind and kind[0] == "view":
         return f"without words, which need a table, and {table} is a view"
     if not db.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone():
         return "without words, which need FTS5, and this SQLite has none"
-    taken = [column for column in columns if column.lower() in RANKED]
+    taken = [column for column in columns if folded(column) in RANKED]
     return f"without words, whose own column would be called {taken[0]} too" if taken else None
 
 
@@ -107,15 +112,15 @@ def _way_to_a_key(db: Any, table: str, columns: Sequence[str]) -> str:
 def refuse_another(db: Any, there: Index, table: str, wanted: Wanted) -> None:
     """Raises IndexProblem where an index is not what is wanted: it names both, and the way to have the other."""
     over = f"over {_told(there.texts, there.filters)} of {there.content or 'its own text'}; wanted: {_told(wanted.columns, wanted.filters)} of {table}"
-    if (there.content or "").lower() != table.lower():
+    if folded(there.content or "") != folded(table):
         raise IndexProblem(f"there is an index {there.name} already, {over}; choose another name with --name, or DROP TABLE it")
     status = _status(db, there.name)
     if not status.get("model"):  # it cannot be read
         raise IndexProblem(f"{there.name}: {'; '.join(status['wrong'])}")
     has = {"model": status["model"]["name"], "key": there.key, "storage": status["storage"]}
     differing = [f"its {option} is {has[option]}, and --{option} is {asked}" for option in has
-                 if (asked := getattr(wanted, option)) is not None and asked.lower() != str(has[option]).lower()]
-    if _lower(there.texts) != _lower(wanted.columns) or _lower(there.filters) != _lower(wanted.filters):
+                 if (asked := getattr(wanted, option)) is not None and folded(asked) != folded(str(has[option]))]
+    if _folded(there.texts) != _folded(wanted.columns) or _folded(there.filters) != _folded(wanted.filters):
         differing.insert(0, over)
     if wanted.words is not None and wanted.words != (there.words is not None):
         differing.append("it has no words, and --words asks for them" if wanted.words else "it has words, and --no-words asks for none")
@@ -134,8 +139,8 @@ def _status(db: Any, name: str) -> dict:
     return json.loads(db.execute("SELECT bge_status(?)", (quoted(name),)).fetchone()[0])
 
 
-def _lower(names: Sequence[str]) -> list[str]:
-    return [name.lower() for name in names]
+def _folded(names: Sequence[str]) -> list[str]:
+    return [folded(name) for name in names]
 
 
 def _told(columns: Sequence[str], filters: Sequence[str]) -> str:
@@ -158,7 +163,7 @@ def replace_index(db: Any, name: str, by: str, progress: bool = True) -> None:
     The connection must not be in a transaction. Raises IndexProblem; SQLite's own errors leave both as they were.
     """
     old, new = find_index(db, name), find_index(db, by)
-    if old.name == new.name or not old.content or (old.content or "").lower() != (new.content or "").lower():
+    if old.name == new.name or not old.content or folded(old.content) != folded(new.content or ""):
         raise IndexProblem(
             f"{new.name} cannot take the place of {old.name}: expected two indexes over one table, and they are over "
             f"{old.content or 'its own text'} and {new.content or 'its own text'}")

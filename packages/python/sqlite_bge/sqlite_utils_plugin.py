@@ -17,7 +17,7 @@ from sqlite_utils import hookimpl
 
 from .cli import plain, without_places
 from .connecting import open_database
-from .indexes import Index, IndexProblem, all_indexes, find_index, quoted
+from .indexes import Index, IndexProblem, all_indexes, find_index, indexes_over, quoted
 from .indexes import search as search_index
 from .loading import LoadingFailed, LoadingUnavailable, load
 from .making import Wanted, create_index
@@ -117,7 +117,7 @@ def sync(path, tables, silent) -> None:
     "Embed what has changed, in the indexes of these tables or in all"
     with problems_said():
         db = open_database(path)
-        chosen: list[Index] = [find_index(db, table) for table in tables] or all_indexes(db)
+        chosen: list[Index] = [index for table in tables for index in indexes_over(db, table, all_of_it=True)] or all_indexes(db)
         for one in chosen:
             sync_index(db, quoted(one.name), progress=not silent)
 
