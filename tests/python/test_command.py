@@ -177,21 +177,30 @@ def test_a_full_disk_is_said(desk, pages):
         assert create_index(db, "desk", Wanted(["body"]))[0].name == "desk_bge"
 
 
-def test_a_table_without_integer_key_gets_two_lines_that_work(tmp_path):
+@pytest.mark.parametrize("key", ["slug", "id", "Id"])
+@pytest.mark.parametrize("options", [[], ["--filter", "the kind", "--storage", "f16", "--model", support.MODEL, "--words", "--name", "it's"]])
+def test_a_table_without_integer_key_gets_lines_that_work(tmp_path, key, options):
     path = tmp_path / "slugs.db"
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("CREATE TABLE pages(slug TEXT PRIMARY KEY, body TEXT)")
-        db.executemany("INSERT INTO pages VALUES (?, ?)", support.ROWS)
-    said = command("index", path, "pages", "body", code=1).stderr
+        db.execute(f"""CREATE TABLE "the pages"({key} TEXT PRIMARY KEY, "a body" TEXT, number, "the kind" TEXT)""")
+        db.executemany("""INSERT INTO "the pages" VALUES (?, ?, 1, 'k')""", support.ROWS)
+    said = command("index", path, "the pages", "a body", *options, code=1).stderr
     lines = [line.strip() for line in said.splitlines() if line.startswith("  CREATE")]
-    assert "pages has no integer key" in said and len(lines) == 2
+    assert "the pages has no integer key" in said and len(lines) == 2
     with contextlib.closing(sqlite3.connect(path)) as db:
         for line in lines:
             db.executescript(line)
-    arguments = said.splitlines()[-1].removeprefix("then: sqlite-bge ").replace("DB", str(path)).split()
-    command(*arguments)
-    found = json.loads(command("search", path, "pages_numbered", "reset my device", "--json", "-k", "1").stdout)
-    assert found[0]["body"] == support.ROWS[0][1]
+    words = support.shell_words(said.splitlines()[-1].removeprefix("then: "))
+    command(*[path if word == "DB" else word for word in words[1:]])
+    index = "it's" if options else "the pages_numbered_bge"
+    found = json.loads(command("search", path, index, "reset my device", "--json", "-k", "1").stdout)
+    assert found[0]["a body"] == support.ROWS[0][1]
+    status = next(one for one in json.loads(sqlite_utils("bge", "info", path).stdout) if one["index"] == index)
+    assert (status["storage"], status["content"]) == ("f16" if options else "f32", "the pages_numbered")
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        sqlite_bge.load(db)
+        filters = [name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (index,))]
+    assert filters == (["a body", "the kind"] if options else ["a body"])
 
 
 # --- sqlite-utils -------------------------------------------------------------------------

@@ -260,6 +260,41 @@ def test_words_come_with_their_ranking(indexed):
     assert default_ranking(indexed, "desk_bge") == ("hybrid",)
 
 
+@pytest.mark.parametrize("program", [["sqlite-bge", "search"], ["sqlite-utils", "bge", "search"]])
+def test_a_search_by_words_says_how_to_have_them(indexed, program):
+    said = support.run(support.BIN / program[0], *program[1:], indexed, "desk", "RX-2041", "--rank", "hybrid, mmr(0.5)", code=1).stderr
+    assert "this index has no words" in said
+    as_told(indexed, said)
+    assert status(indexed, "desk_bge")["words"] == "desk_bge_words"
+    support.run(support.BIN / program[0], *program[1:], indexed, "desk", "RX-2041", "--rank", "hybrid, mmr(0.5)")
+
+
+def test_no_way_to_words_is_told_where_there_is_none(desk):
+    with opened(desk) as db:
+        db.execute("CREATE VIEW shown AS SELECT id, body FROM desk")
+        db.execute("CREATE VIRTUAL TABLE memos USING bge(body)")
+    command("index", desk, "shown", "body", "--key", "id")
+    for table in ("shown", "memos"):
+        said = command("search", desk, table, "x", "--rank", "words", code=1).stderr
+        assert "this index has no words" in said and "sqlite-bge" not in said
+
+
+def test_words_of_ones_own_are_kept_and_not_copied(desk):
+    with opened(desk) as db:
+        db.execute("CREATE VIRTUAL TABLE \"the fts\" USING fts5(body, content='desk', content_rowid='id')")
+        db.execute("INSERT INTO \"the fts\"(\"the fts\") VALUES ('rebuild')")
+        db.execute("CREATE VIRTUAL TABLE desk_bge USING bge(body, title UNINDEXED, content='desk', words='the fts')")
+    said = command("index", desk, "desk", "body", "--filter", "title", "--storage", "f16", code=1).stderr
+    assert "--words" not in said and "with the words of the fts, which only SQL can name:" in said
+    *_, made, replaced = said.splitlines()
+    with opened(desk) as db:
+        db.execute(made)
+    command(*[desk if word == "DB" else word for word in support.shell_words(replaced)[1:]])
+    now = status(desk, "desk_bge")
+    assert (now["words"], now["storage"], now["pending"], now["wrong"]) == ("the fts", "f16", 0, [])
+    assert "--no-words\n" in command("index", desk, "desk", "body", "--filter", "title", "--no-words", code=1).stderr
+
+
 def test_names_that_need_quotes_are_told_with_them(tmp_path):
     path = tmp_path / "quotes.db"
     with contextlib.closing(sqlite3.connect(path)) as db, db:

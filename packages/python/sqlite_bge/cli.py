@@ -15,7 +15,7 @@ from .connecting import open_database
 from .fetching import Problem, run
 from .indexes import FIRST, IndexProblem, find_index, quoted, search
 from .loading import LoadingFailed, LoadingUnavailable, loadable_path
-from .making import Wanted, create_index, replace_index
+from .making import Wanted, create_index, replace_index, way_to_words
 from .syncing import sync
 
 TYPE_CHECKING = False
@@ -193,7 +193,9 @@ def command_search(options: argparse.Namespace) -> None:
     if options.k < 1:
         raise Problem(f"-k is {options.k}, expected a number of rows, at least 1")
     db = open_database(options.db, readonly=True)
-    names, rows = search(db, find_index(db, options.table), options.query, options.k, options.rank)
+    index = find_index(db, options.table)
+    with way_to_words(db, index):
+        names, rows = search(db, index, options.query, options.k, options.rank)
     if options.json:
         print(json.dumps([dict(zip(names, map(plain, row))) for row in rows], indent=1, ensure_ascii=False))
     elif options.csv:
@@ -225,7 +227,8 @@ def command_evaluate(options: argparse.Namespace) -> None:
     if twice:
         raise Problem(f"the ranking '{twice[0]}' is given twice: --ranking (meaning, if not given) is compared with each --against")
     rankers = {name: ranker(db, index, name, options.k) for name in names}
-    found = measure(asked, rankers, options.k, progress=not options.no_progress)
+    with way_to_words(db, index):
+        found = measure(asked, rankers, options.k, progress=not options.no_progress)
     (print_evaluation_json if options.json else print_evaluation)(asked, found, options.k)
 
 

@@ -20,7 +20,7 @@ from .connecting import open_database
 from .indexes import Index, IndexProblem, all_indexes, find_index, indexes_over, quoted
 from .indexes import search as search_index
 from .loading import LoadingFailed, LoadingUnavailable, load
-from .making import Wanted, create_index
+from .making import Wanted, create_index, way_to_words
 from .syncing import sync as sync_index
 
 PATH = click.argument("path", type=click.Path(exists=True, dir_okay=False))
@@ -90,7 +90,9 @@ def search(path, table, query, limit, rank, form) -> None:
     "The rows of an indexed table that are nearest to a query"
     with problems_said():
         db = open_database(path, readonly=True)
-        names, rows = search_index(db, find_index(db, table), query, limit, rank)
+        index = find_index(db, table)
+        with way_to_words(db, index):
+            names, rows = search_index(db, index, query, limit, rank)
         show(names, [[plain(cell) for cell in row] for row in rows], form)
 
 
