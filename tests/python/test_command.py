@@ -109,6 +109,9 @@ def test_names_that_need_quotes(tmp_path):
     (["search", "DB", "nope", "x"], "there is no table nope; there are: desk"),
     (["search", "nowhere.db", "desk", "x"], "there is no database nowhere.db"),
     (["search", "DB", "desk", "x", "-k", "0"], "-k is 0, expected a number of rows, at least 1"),
+    (["search", "DB", "desk", "x", "-k", "99999999999999999999"], "-k is 99999999999999999999, expected a number of rows, at least 1 and at most"),
+    (["search", "DB", "desk_\udcff", "x"], "b'desk_\\xff' is no text in UTF-8"),
+    (["index", "DB", "desk", "b\udcffdy"], "b\\xffdy"), (["index", "DB", "desk", "body", "--name", "\udcff"], "b'\\xff'"),
     (["index", "DB", "desk", "nope"], "nope"), (["index", "DB", "nope", "body"], "nope"),
     (["index", "DB", "desk", "body", "--model", "no-such"], "no model 'no-such' found"),
     (["download", "no-such"], "'no-such' is not in the catalogue; it has: bge-small-en-v1.5"),
@@ -116,6 +119,21 @@ def test_names_that_need_quotes(tmp_path):
 def test_what_is_wrong_is_said(desk, arguments, said):
     done = command(*[desk if word == "DB" else word for word in arguments], code=1)
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("damage", ["ALTER TABLE desk_bge_rows RENAME COLUMN problem TO lost", "DROP TABLE desk_bge_rows"])
+def test_an_index_that_cannot_be_read_is_said(indexed, damage):
+    with contextlib.closing(sqlite3.connect(indexed)) as db, db:
+        db.execute(damage)
+    assert "desk_bge cannot be read: " in command("index", indexed, "desk", "title", "body", code=1).stderr
+
+
+def test_bytes_that_are_no_text_are_said(indexed):
+    for program in (["sqlite-bge", "search"], ["sqlite-utils", "bge", "search"]):
+        for words in (["x\udcff"], ["x", "--rank", "\udcff"]):
+            done = support.run(support.BIN / program[0], *program[1:], indexed, "desk", *words, code=1)
+            assert "is no text in UTF-8" in done.stderr and "\\xff" in done.stderr
+    assert "is not in the range" in sqlite_utils("bge", "search", indexed, "desk", "x", "-n", "99999999999999999999", code=2).stderr
 
 
 def test_another_index_of_that_name_is_not_replaced(indexed):

@@ -192,6 +192,25 @@ def test_rows_are_named_by_a_column(indexed, files):
     assert "rows 1 and 2 of desk both have 'Router' in title" in said
 
 
+def test_names_of_rows_may_be_blobs_numbers_and_missing(indexed, files):
+    with contextlib.closing(sqlite3.connect(indexed)) as db, db:
+        db.execute("ALTER TABLE desk ADD COLUMN slug")
+        db.executemany("UPDATE desk SET slug = ? WHERE id = ?", [(b"reset-it", 1), (2.5, 2), (None, 3)])
+        db.executemany("INSERT INTO desk(slug) VALUES (?)", [(None,), (b"\xff",)])
+    arguments = files(f"a\t{RESET}\nb\t{BILL}\n", "a 0 reset-it 1\nb 0 2.5 1\n")
+    found = json.loads(command("evaluate", indexed, "desk", *arguments, "--id-column", "slug", "--json").stdout)
+    assert [one["meaning"]["ndcg"] for one in found["each"]] == [1, 1]
+    said = command("evaluate", indexed, "desk", *files(f"a\t{RESET}\n", "a 0 None 1\n"), "--id-column", "slug", code=1).stderr
+    assert "1 judged rows are not in desk: None" in said
+
+
+def test_two_names_of_one_row_are_one(indexed, files):
+    found = json.loads(command("evaluate", indexed, "desk", *files(f"a\t{RESET}\n", "a 0 1 2\na 0 01 2\n"), "--json").stdout)
+    assert found["rankings"][0]["ndcg"] == 1
+    said = command("evaluate", indexed, "desk", *files(f"a\t{RESET}\n", "a 0 1 2\na 0 01 0\n"), code=1).stderr
+    assert "question a gives row 1 the grades 2 and 0, the one of them as '01'" in said
+
+
 def test_what_is_not_asked_is_said(indexed, files):
     arguments = files(f"a\t{RESET}\nb\tx\nc\ty\n", "a 0 1 1\nc 0 1 0\nd 0 1 1\n")
     done = command("evaluate", indexed, "desk", *arguments, "--json")
@@ -217,6 +236,7 @@ def test_rows_that_wait_are_said(indexed, files):
     ("a\tx", "a 0 1 1\na 0 1 2", "j, line 2: question a gives row 1 the grade 2, and 1 before"),
     ("a\tx", "a 0 99 1\na 0 x 1\na 0 1e3 1", "3 judged rows are not in desk: 1e3, 99, x"),
     ("a\tx", "b 0 1 1", "no question has a row to be found; 1 questions without a judgement are left out: a"),
+    ('{"_id": "a", "text": "\\ud800"}', "a 0 1 1", "'\\ud800' is no text in UTF-8"),
     ("a\tx", "a 0 1 0", "no question has a row to be found; 1 questions without a grade above 0"),
 ])
 def test_what_does_not_fit_is_said(indexed, files, questions, judgements, said):
@@ -229,4 +249,6 @@ def test_files_that_cannot_be_read(indexed, files, tmp_path):
     assert "is a directory" in command("evaluate", indexed, "desk", "--queries", questions, "--qrels", tmp_path, code=1).stderr.lower()
     judgements.write_bytes(b"a 0 \xff 1")
     assert "j is no text in UTF-8" in command("evaluate", indexed, "desk", "--queries", questions, "--qrels", judgements, code=1).stderr
+    for k in ("99999999999999999999", "-1"):
+        assert f"--k is {k}, expected" in command("evaluate", indexed, "desk", "--queries", questions, "--qrels", judgements, f"--k={k}", code=1).stderr
     assert "--k is 0, expected" in command("evaluate", indexed, "desk", "--queries", questions, "--qrels", judgements, "--k", "0", code=1).stderr

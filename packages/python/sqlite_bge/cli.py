@@ -11,9 +11,9 @@ from pathlib import Path
 from . import __getattr__ as _attribute
 from .catalog import DEFAULT_MODEL, CatalogError
 from .catalog import models as catalogue
-from .connecting import open_database
+from .connecting import not_utf8, open_database
 from .fetching import Problem, run
-from .indexes import FIRST, IndexProblem, find_index, quoted, search
+from .indexes import FIRST, MOST_ROWS, IndexProblem, find_index, quoted, search
 from .loading import LoadingFailed, LoadingUnavailable, loadable_path
 from .making import Wanted, create_index, replace_index, way_to_words
 from .syncing import sync
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         try:
             options.command(options)
+        except UnicodeEncodeError as error:
+            raise Problem(not_utf8(error)) from error
         except (CatalogError, IndexProblem, LoadingFailed, LoadingUnavailable, FileNotFoundError) as error:
             raise Problem(str(error)) from error
         except Exception as error:
@@ -174,6 +176,8 @@ def command_index(options: argparse.Namespace) -> None:
     index, note = create_index(db, options.table, wanted, options.name)
     changed = sync(db, quoted(index.name), progress=not options.no_progress)
     status = json.loads(db.execute("SELECT bge_status(?)", (quoted(index.name),)).fetchone()[0])
+    if status["rows"] is None or status["problem_rows"] is None:
+        raise Problem(f"{index.name} cannot be read: {'; '.join(status['wrong'])}")
     print(f"{index.name}: {status['rows']} rows, {changed} of them new or changed")
     if note:
         print(f"  {note}")
@@ -189,9 +193,13 @@ def command_replace(options: argparse.Namespace) -> None:
     print(f"{options.by} is now {options.index}")
 
 
+def refuse_no_number_of_rows(option: str, rows: int) -> None:
+    if not 1 <= rows <= MOST_ROWS:
+        raise Problem(f"{option} is {rows}, expected a number of rows, at least 1 and at most {MOST_ROWS}")
+
+
 def command_search(options: argparse.Namespace) -> None:
-    if options.k < 1:
-        raise Problem(f"-k is {options.k}, expected a number of rows, at least 1")
+    refuse_no_number_of_rows("-k", options.k)
     db = open_database(options.db, readonly=True)
     index = find_index(db, options.table)
     with way_to_words(db, index):
@@ -213,8 +221,7 @@ def command_search(options: argparse.Namespace) -> None:
 def command_evaluate(options: argparse.Namespace) -> None:
     from .evaluating import judged, measure, ranker, read_judgements, read_questions
 
-    if options.k < 1:
-        raise Problem(f"--k is {options.k}, expected a number of rows, at least 1")
+    refuse_no_number_of_rows("--k", options.k)
     questions, judgements = read_questions(options.queries), read_judgements(options.qrels)
     db = open_database(options.db, readonly=True)
     index = find_index(db, options.table)

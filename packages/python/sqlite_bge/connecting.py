@@ -43,3 +43,13 @@ def open_database(path: str | os.PathLike = ":memory:", readonly: bool = False, 
         connection = module.connect(uri, uri=True, isolation_level=None, check_same_thread=not any_thread)
     load(connection)
     return connection
+
+
+def not_utf8(error: UnicodeEncodeError) -> str:
+    """What to say of a text that SQLite cannot have: an argument's bytes, or half a character of JSON."""
+    text = error.object[max(0, error.start - 20):error.end + 20]
+    try:
+        shown: str | bytes = os.fsencode(text)
+    except UnicodeEncodeError:
+        shown = text
+    return f"{shown!r} is no text in UTF-8, as SQLite has them"

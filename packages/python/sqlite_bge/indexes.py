@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HIDDEN = {"k", "distance", "score", "passage", "embedding"}  # of every index, whatever else it has
 # Of an index that has no columns of these names itself; one with words has all of them.
 RANKED = {"rank", "by_meaning", "by_words", "bm25", "rerank", "start", "stop"}
+MOST_ROWS = 2**63 - 1  # SQLite's largest integer
 
 
 class IndexProblem(Exception):

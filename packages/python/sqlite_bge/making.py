@@ -65,7 +65,7 @@ def create_index(db: Any, table: str, wanted: Wanted, name: str | None = None) -
             db.execute("ROLLBACK TO making")
         else:  # and the savepoint is gone with it
             ended = "; nothing was made: SQLite ended the transaction, as it does when the disk is full or memory runs out"
-        if not isinstance(error, Exception):  # Ctrl-C
+        if not isinstance(error, Exception) or isinstance(error, UnicodeEncodeError):  # Ctrl-C, or a text that never came to SQLite
             raise
         raise IndexProblem(f"{error}{ended}{_way_to_a_key(db, table, wanted, given) if wanted.key is None else ''}") from error
     finally:
@@ -152,6 +152,8 @@ def way_to_words(db: Any, index: Index) -> Iterator[None]:
         if index.words or not index.content or "has no words" not in str(error) or _why_no_words(db, index.content, index.columns):
             raise
         status = _status(db, index.name)
+        if not status.get("model"):
+            raise
         anew = Wanted(index.texts, index.filters, status["model"]["name"], index.key, status["storage"], words=True)
         raise IndexProblem(f"{error}; another with words in its place{_replacement(index, index.content, anew)}") from error
 

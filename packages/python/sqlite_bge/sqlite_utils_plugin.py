@@ -16,8 +16,8 @@ import click
 from sqlite_utils import hookimpl
 
 from .cli import plain, without_places
-from .connecting import open_database
-from .indexes import Index, IndexProblem, all_indexes, find_index, indexes_over, quoted
+from .connecting import not_utf8, open_database
+from .indexes import MOST_ROWS, Index, IndexProblem, all_indexes, find_index, indexes_over, quoted
 from .indexes import search as search_index
 from .loading import LoadingFailed, LoadingUnavailable, load
 from .making import Wanted, create_index, way_to_words
@@ -38,6 +38,8 @@ def problems_said() -> Iterator[None]:
     """Turns what goes wrong into click's one-line errors."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise click.ClickException(not_utf8(error)) from error
     except (IndexProblem, LoadingUnavailable, LoadingFailed) as error:
         raise click.ClickException(str(error)) from error
     except Exception as error:
@@ -81,7 +83,7 @@ def index(path, table, columns, name, model, filters, key, storage, words, silen
 @PATH
 @click.argument("table")
 @click.argument("query")
-@click.option("-n", "--limit", type=click.IntRange(1), default=10, help="Rows to return, 10 by default")
+@click.option("-n", "--limit", type=click.IntRange(1, MOST_ROWS), default=10, help="Rows to return, 10 by default")
 @click.option("--rank", help="How to rank, such as 'meaning', 'words' or 'hybrid, mmr(0.7)'; as the index does by default")
 @click.option("--json", "form", flag_value="json", default=True, help="Output JSON, the default")
 @click.option("--csv", "form", flag_value="csv", help="Output CSV")
