@@ -4,7 +4,10 @@ import contextlib
 import csv
 import io
 import json
+import signal
 import sqlite3
+import subprocess
+import time
 
 import pytest
 import sqlite_bge
@@ -177,6 +180,50 @@ def test_no_model_is_said_before_anything_is_made(desk):
     done = command("index", desk, "desk", "body", env=support.environment(**NO_MODEL), code=1)
     assert "no model 'bge-small-en-v1.5' found" in done.stderr and "sqlite-bge download" in done.stderr
     with contextlib.closing(sqlite3.connect(desk)) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("desk",)]
+
+
+@pytest.fixture
+def many(desk):
+    """A table whose words take more than a second to copy."""
+    with contextlib.closing(sqlite3.connect(desk)) as db, db:
+        db.execute("INSERT INTO desk(body) WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) "
+                   "SELECT hex(randomblob(10)) || ' ' || hex(randomblob(10)) || ' ' || hex(randomblob(10)) FROM n")
+    return desk
+
+
+def test_a_signal_is_heard_while_words_are_copied(many):
+    def ring(*_):
+        raise TimeoutError
+
+    with contextlib.closing(open_database(many)) as db:
+        began = time.monotonic()
+        create_index(db, "desk", Wanted(["body"]), "whole")
+        whole = time.monotonic() - began
+        db.execute("DROP TABLE whole")
+        before = signal.signal(signal.SIGALRM, ring)
+        try:
+            began = time.monotonic()
+            signal.setitimer(signal.ITIMER_REAL, whole / 4)
+            with pytest.raises(IndexProblem, match="interrupted"):
+                create_index(db, "desk", Wanted(["body"]))
+            assert time.monotonic() - began < whole * 3 / 4
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert not db.in_transaction and db.execute("SELECT name FROM sqlite_master").fetchall() == [("desk",)]
+
+
+def test_ctrl_c_while_an_index_is_made(many):
+    journal = many.with_name(many.name + "-journal")
+    with subprocess.Popen([support.BIN / "sqlite-bge", "index", many, "desk", "body"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        while not journal.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)
+    assert (process.returncode, *said) == (130, "", "interrupted; nothing half-made is left\n")
+    with contextlib.closing(sqlite3.connect(many)) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("desk",)]
 
 
