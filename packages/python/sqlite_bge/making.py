@@ -64,7 +64,7 @@ def create_index(db: Any, table: str, wanted: Wanted, name: str | None = None) -
         if db.in_transaction:
             db.execute("ROLLBACK TO making")
         else:  # and the savepoint is gone with it
-            ended = "; nothing was made: SQLite ended the transaction, as it does when the disk is full or memory runs out"
+            ended = "; nothing was made: SQLite ended the transaction, as it does when it is interrupted, the disk is full or memory runs out"
         if not isinstance(error, Exception) or isinstance(error, UnicodeEncodeError):  # Ctrl-C, or a text that never came to SQLite
             raise
         raise IndexProblem(f"{error}{ended}{_way_to_a_key(db, table, wanted, given) if wanted.key is None else ''}") from error
