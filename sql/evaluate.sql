@@ -9,6 +9,9 @@
 --   CREATE TABLE questions(id PRIMARY KEY, text);
 --   CREATE TABLE judgements(question, row, grade);   -- row: a rowid of the index; grade: 0 of no use, 1 and more
 --
+-- Tables that `.import` fills hold text alone, so both are read as what they mean. A judgement that is given twice
+-- counts once, with its higher grade.
+--
 -- A grade is its own gain, as in trec_eval's ndcg_cut, and a row with a grade above 0 is relevant. A question
 -- without such a row has nothing to find and is left out, as is one without a text.
 --
@@ -20,17 +23,23 @@ WITH
            (6, 0.35620718710802218), (7, 0.33333333333333331), (8, 0.31546487678572877), (9, 0.30102999566398119),
            (10, 0.28906482631788782)
   ),
-  asked AS MATERIALIZED (
-    SELECT questions.id, questions.text, count(*) AS relevant
-    FROM questions JOIN judgements ON judgements.question = questions.id
-    WHERE judgements.grade > 0 AND trim(questions.text) <> ''
+  -- What is no whole number names no row; as a number it might name another one.
+  graded(question, row, grade) AS MATERIALIZED (
+    SELECT CAST(question AS TEXT), iif(trim(row) GLOB '*[^0-9-]*', row, CAST(row AS INTEGER)), max(CAST(grade AS REAL))
+    FROM judgements
+    GROUP BY 1, 2
+  ),
+  asked(id, text, relevant) AS MATERIALIZED (
+    SELECT CAST(questions.id AS TEXT), questions.text, count(*)
+    FROM questions JOIN graded ON graded.question = CAST(questions.id AS TEXT)
+    WHERE graded.grade > 0 AND trim(questions.text) <> ''
     GROUP BY questions.id
   ),
   ideal AS MATERIALIZED (
     SELECT question, sum(grade * discount) AS gain
     FROM (
       SELECT question, grade, row_number() OVER (PARTITION BY question ORDER BY grade DESC) AS place
-      FROM judgements WHERE grade > 0
+      FROM graded WHERE grade > 0
     )
     JOIN discounts USING (place)
     GROUP BY question
@@ -42,9 +51,9 @@ WITH
     WHERE docs_bge MATCH asked.text AND docs_bge.rank MATCH :ranking AND docs_bge.k = 100
   ),
   hits AS MATERIALIZED (
-    SELECT found.question, found.place, judgements.grade
-    FROM found JOIN judgements ON judgements.question = found.question AND judgements.row = found.row
-    WHERE judgements.grade > 0
+    SELECT found.question, found.place, graded.grade
+    FROM found JOIN graded ON graded.question = found.question AND graded.row = found.row
+    WHERE graded.grade > 0
   ),
   measures AS (
     SELECT asked.id AS question,

@@ -84,5 +84,23 @@ def test_other_rankings_are_measured(db):
     assert list(db.execute(RECIPE, {"ranking": "meaning"}))[0][2] == 1
 
 
+@pytest.mark.parametrize("text", [str, lambda value: value], ids=["as .import fills tables", "as numbers"])
+def test_text_and_doubles_are_read_as_what_they_mean(db, text):
+    rows = order(db, COFFEE)
+    judged = [(rows[0], 0), (rows[1], 3), (rows[3], 1), (rows[100], 2)]
+    db.execute("INSERT INTO questions VALUES (?, ?)", [7, COFFEE])
+    for row, grade in judged + judged[1:]:
+        db.execute("INSERT INTO judgements VALUES (?, ?, ?)", [text(7), text(row), text(grade)])
+    best = 3 + 2 / math.log2(3) + 1 / 2
+    questions, ndcg, recall, mrr = list(db.execute(RECIPE, {"ranking": "meaning"}))[0]
+    assert (questions, recall, mrr) == (1, 2 / 3, 1 / 2)
+    assert abs(ndcg - (3 / math.log2(3) + 1 / math.log2(5)) / best) < 1e-12
+
+
+def test_a_row_given_two_grades_has_the_higher_and_what_is_no_number_names_no_row(db):
+    best = order(db, COFFEE)[0]
+    assert measured(db, a=[(best, 1), (f"0{best}", 2), (f"{best}x", 1)]) == (1, 2 / (2 + 1 / math.log2(3)), 1 / 2, 1)
+
+
 def test_without_questions_there_is_no_mean(db):
     assert list(db.execute(RECIPE, {"ranking": "meaning"})) == [(0, None, None, None)]

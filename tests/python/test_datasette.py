@@ -11,6 +11,7 @@ import pytest
 import sqlite_bge
 import support
 from serving import serving
+from support import sqlite_bge_command as command
 
 # Its passages are longer than what is shown of one; the last ones, whatever their length, are of something else.
 LONG = "The restore of very long manuals takes patience and time. " * 400 + "Badges are at the front desk. " * 100
@@ -51,6 +52,14 @@ def test_the_nearest_rows_come_with_score_passage_and_link(site):
     rows, _ = site.search("desk", "how do I reset my device?")
     assert rows[0][0] == "/desk/desk/1" and rows[0][1] == 0.61 and rows[0][2].startswith("Router\nHold the small button")
     assert [score for _, score, _ in rows] == sorted((score for _, score, _ in rows), reverse=True) and len(rows) == 5
+
+
+def test_of_several_indexes_over_a_table_the_one_called_after_it_answers(desk):
+    command("index", desk, "desk", "title", "--name", "a_titles")
+    command("index", desk, "desk", "body", "--name", "desk_bge")
+    with serving(desk) as served:
+        rows, _ = served.search("desk", "how do I reset my device?")
+        assert rows[0][2].startswith("Hold the small button"), "the other one's passages are titles"
 
 
 def test_a_long_text_shows_the_passage_shortened(site):

@@ -3,11 +3,12 @@
 import contextlib
 import json
 import math
+import random
 import sqlite3
 
 import pytest
 import sqlite_bge
-from sqlite_bge.comparing import compare, sign_test
+from sqlite_bge.comparing import compare, randomisation_test, sign_test
 from sqlite_bge.evaluating import ndcg, read_judgements, read_questions, recall, reciprocal_rank
 from support import sqlite_bge_command as command
 
@@ -57,11 +58,39 @@ def test_the_sign_test_is_the_binomials():
     assert sign_test(0, 0) == sign_test(3, 3) == 1 and sign_test(10, 0) == 2 / 1024
 
 
-def test_a_difference_is_more_than_chance_where_the_interval_leaves_out_0():
+def test_the_randomisation_test_is_exact_for_few_questions():
+    # All eight ways to sign 3, 2, 1 give 6, 4, 2, 0, 0, -2, -4, -6 as sums.
+    for differences, p in (([3, 2, 1], 2 / 8), ([3, 2, -1], 4 / 8), ([-3, 0, 2, 1], 1), ([0.1, 0.2, -0.3], 1), ([0, 0], 1), ([0.5], 1)):
+        assert randomisation_test(differences) == p
+        assert randomisation_test([-d for d in differences]) == p
+    many = [0.3] * 40 + [-0.1] * 20
+    assert randomisation_test([1.0] * 30) == 1 / 10_001 and randomisation_test(many) == randomisation_test(many) < 0.01
+    # Of 40 coins 26 heads or more, or 14 or fewer: p = .0807.
+    assert abs(randomisation_test([1.0] * 26 + [-1.0] * 14) - sign_test(26, 14)) < 0.01
+
+
+@pytest.mark.parametrize("count", [5, 6, 9, 13, 20])
+def test_rankings_that_are_equally_good_are_seldom_said_to_differ(count):
+    chance = random.Random(count)
+    runs = 600 if count <= 13 else 30
+    said = 0
+    for _ in range(runs):
+        said += count >= 6 and randomisation_test([chance.gauss(0, 1) for _ in range(count)]) <= 0.05
+    assert said / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize("count, said", [(1, None), (2, None), (5, None), (6, True), (30, True)])
+def test_few_questions_tell_nothing(count, said):
+    assert compare([1.0] * count, [0.5] * count).more_than_chance is said
+    # Questions that do not differ are no evidence.
+    assert compare([1.0] * count + [0.5] * 20, [0.5] * (count + 20)).more_than_chance is said
+
+
+def test_a_difference_by_hand():
     same = compare([0.5] * 30, [0.25] * 30)
     assert (same.mean, same.low, same.high, same.better, same.worse) == (0.25, 0.25, 0.25, 30, 0) and same.more_than_chance
     none = compare([0.5] * 30, [0.5] * 30)
-    assert (none.mean, none.low, none.high, none.sign_p) == (0, 0, 0, 1) and not none.more_than_chance
+    assert (none.mean, none.low, none.high, none.sign_p, none.p) == (0, 0, 0, 1, 1) and not none.more_than_chance
     # 60 coins, 38 heads: the mean of +1 and -1 is 16/60, its standard error sqrt((1 - mean^2) / 60).
     coins = [1.0] * 38 + [-1.0] * 22
     one = compare(coins, [0.0] * 60)
@@ -118,11 +147,12 @@ def test_rankings_are_compared(tmp_path, files):
     each = [one["words"]["ndcg"] - one["meaning"]["ndcg"] for one in found["each"]]
     assert against["ranking"] == "meaning" and against["mean"] == pytest.approx(sum(each) / 20) == words["ndcg"] - meaning["ndcg"]
     assert (against["better"], against["worse"]) == (sum(d > 0 for d in each), 0) and against["more_than_chance"]
-    assert same["mean"] == 0 and not same["more_than_chance"]
+    assert same["mean"] == 0 and same["more_than_chance"] is None
     said = command("evaluate", path, "codes", *arguments, *compared).stdout.splitlines()
-    assert said[-2].startswith(f"words against meaning, nDCG@10: {against['mean']:+.4f}, more than chance: 95 % of bootstraps are within +")
+    assert said[-2].startswith(f"words against meaning, nDCG@10: {against['mean']:+.4f}, more than chance (randomisation test p = 0.")
+    assert f"; better on {against['better']} questions, worse on 0 (" in said[-2] and "; 95 % of bootstraps are within +0." in said[-2]
     assert "the ranking 'words' is given twice" in command("evaluate", path, "codes", *arguments, *compared, "--against", "words", code=1).stderr
-    assert said[-1].startswith("words against hybrid, mmr(1), nDCG@10: +0.0000, may be chance")
+    assert said[-1].startswith("words against hybrid, mmr(1), nDCG@10: +0.0000, too few questions differ to tell")
     assert "no stage 'hybird'" in command("evaluate", path, "codes", *arguments, "--ranking", "hybird", code=1).stderr
 
 
@@ -150,7 +180,7 @@ def test_the_forms_of_the_files(tmp_path):
 
 def test_rows_are_named_by_a_column(indexed, files):
     arguments = files(f"a\t{RESET}\n", "query-id\tcorpus-id\tscore\na\tRouter\t1\n")
-    found = json.loads(command("evaluate", indexed, "desk", *arguments, "--id-column", "title", "--json").stdout)
+    found = json.loads(command("evaluate", indexed, "desk", *arguments, "--id-column", "TITLE", "--json").stdout)
     assert found["rankings"][0]["ndcg"] == 1
     said = command("evaluate", indexed, "desk", *arguments, code=1).stderr
     assert "1 judged rows are not in desk: Router; if they are named by a column, say which: --id-column COLUMN, of id, title, body" in said
@@ -160,6 +190,25 @@ def test_rows_are_named_by_a_column(indexed, files):
         db.execute("UPDATE desk SET title = 'Router' WHERE id = 2")
     said = command("evaluate", indexed, "desk", *arguments, "--id-column", "title", code=1).stderr
     assert "rows 1 and 2 of desk both have 'Router' in title" in said
+
+
+def test_names_of_rows_may_be_blobs_numbers_and_missing(indexed, files):
+    with contextlib.closing(sqlite3.connect(indexed)) as db, db:
+        db.execute("ALTER TABLE desk ADD COLUMN slug")
+        db.executemany("UPDATE desk SET slug = ? WHERE id = ?", [(b"reset-it", 1), (2.5, 2), (None, 3)])
+        db.executemany("INSERT INTO desk(slug) VALUES (?)", [(None,), (b"\xff",)])
+    arguments = files(f"a\t{RESET}\nb\t{BILL}\n", "a 0 reset-it 1\nb 0 2.5 1\n")
+    found = json.loads(command("evaluate", indexed, "desk", *arguments, "--id-column", "slug", "--json").stdout)
+    assert [one["meaning"]["ndcg"] for one in found["each"]] == [1, 1]
+    said = command("evaluate", indexed, "desk", *files(f"a\t{RESET}\n", "a 0 None 1\n"), "--id-column", "slug", code=1).stderr
+    assert "1 judged rows are not in desk: None" in said
+
+
+def test_two_names_of_one_row_are_one(indexed, files):
+    found = json.loads(command("evaluate", indexed, "desk", *files(f"a\t{RESET}\n", "a 0 1 2\na 0 01 2\n"), "--json").stdout)
+    assert found["rankings"][0]["ndcg"] == 1
+    said = command("evaluate", indexed, "desk", *files(f"a\t{RESET}\n", "a 0 1 2\na 0 01 0\n"), code=1).stderr
+    assert "question a gives row 1 the grades 2 and 0, the one of them as '01'" in said
 
 
 def test_what_is_not_asked_is_said(indexed, files):
@@ -187,6 +236,7 @@ def test_rows_that_wait_are_said(indexed, files):
     ("a\tx", "a 0 1 1\na 0 1 2", "j, line 2: question a gives row 1 the grade 2, and 1 before"),
     ("a\tx", "a 0 99 1\na 0 x 1\na 0 1e3 1", "3 judged rows are not in desk: 1e3, 99, x"),
     ("a\tx", "b 0 1 1", "no question has a row to be found; 1 questions without a judgement are left out: a"),
+    ('{"_id": "a", "text": "\\ud800"}', "a 0 1 1", "'\\ud800' is no text in UTF-8"),
     ("a\tx", "a 0 1 0", "no question has a row to be found; 1 questions without a grade above 0"),
 ])
 def test_what_does_not_fit_is_said(indexed, files, questions, judgements, said):
@@ -199,4 +249,6 @@ def test_files_that_cannot_be_read(indexed, files, tmp_path):
     assert "is a directory" in command("evaluate", indexed, "desk", "--queries", questions, "--qrels", tmp_path, code=1).stderr.lower()
     judgements.write_bytes(b"a 0 \xff 1")
     assert "j is no text in UTF-8" in command("evaluate", indexed, "desk", "--queries", questions, "--qrels", judgements, code=1).stderr
+    for k in ("99999999999999999999", "-1"):
+        assert f"--k is {k}, expected" in command("evaluate", indexed, "desk", "--queries", questions, "--qrels", judgements, f"--k={k}", code=1).stderr
     assert "--k is 0, expected" in command("evaluate", indexed, "desk", "--queries", questions, "--qrels", judgements, "--k", "0", code=1).stderr

@@ -40,3 +40,15 @@ def test_the_examples_print_what_the_document_says(tmp_path, pysqlite3):
         paths = {"PYTHONPATH": str(pysqlite3)} if heading == "pysqlite3" else {}
         done = support.run(*command, cwd=tmp_path, env={**env, **paths})
         assert done.stdout == output, (heading, code)
+
+
+def test_the_lines_of_the_packages_readme_run(tmp_path):
+    """Its Python makes the database that its commands are about."""
+    readme = (support.ROOT / "packages" / "python" / "README.md").read_text(encoding="utf-8")
+    made = support.run(sys.executable, "-c", re.search(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE).group(1), cwd=tmp_path)
+    assert made.stdout.startswith("(1, 0.")
+    lines = re.findall(r"^    (sqlite-bge (?:index|search) .*)$", readme, re.MULTILINE)
+    assert len(lines) == 2
+    env = support.environment(PATH=f"{support.BIN}{os.pathsep}{os.environ['PATH']}")
+    assert [support.run("sh", "-ec", line, cwd=tmp_path, env=env).stdout.splitlines()[0] for line in lines] == [
+        "notes_bge: 1 rows, 0 of them new or changed", "1. 0.64  row 1"]

@@ -1,13 +1,16 @@
 """The LangChain vector store: what LangChain's interface promises, over the extension's own embedding and over another."""
 
+import contextlib
 import sqlite3
 import threading
 
 import numpy
 import pytest
+import sqlite_bge
 import support
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from sqlite_bge.indexes import IndexProblem
 from sqlite_bge.langchain import BgeEmbeddings, BgeVectorStore
 
 TEXTS = [body for _, body in support.ROWS]
@@ -43,6 +46,46 @@ def test_scores_are_cosines_of_query_and_passage(desk):
     assert [score for _, score in found] == pytest.approx([query @ numpy.array(p) for p in passages], abs=1e-5)
     assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
     assert desk.similarity_search_with_relevance_scores("vacation", k=1)[0][1] == pytest.approx(found[0][1])
+
+
+@pytest.mark.parametrize("ranking", ["hybrid", "words", "hybrid, mmr(0.3)"])
+@pytest.mark.parametrize("embedding", [None, DeterministicFakeEmbedding(size=384)], ids=["ours", "another"])
+def test_scores_are_cosines_whatever_the_index_ranks_by(tmp_path, ranking, embedding):
+    """An index with words that another program has made, and a row that only words find."""
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    sqlite_bge.load(other)
+    other.execute("CREATE TABLE documents(number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content TEXT NOT NULL, "
+                  "metadata TEXT NOT NULL DEFAULT '{}')")
+    other.execute("CREATE VIRTUAL TABLE documents_bge USING bge(content, content='documents', words=on, catchup=0)")
+    other.execute("INSERT INTO documents_bge(documents_bge, rank) VALUES ('rank', ?)", (ranking,))
+    store = BgeVectorStore(tmp_path / "a.db", embedding=embedding)
+    store.add_texts(TEXTS, METADATA, ids=["r", "i", "h"])
+    before = [(document.id, score) for document, score in store.similarity_search_with_score("payments and vacation", k=4)]
+    assert len(before) == 3 and [score for _, score in before] == sorted((score for _, score in before), reverse=True)
+    other.execute("INSERT INTO documents(id, content) VALUES ('new', 'payments and vacation')")
+    assert [(d.id, score) for d, score in store.similarity_search_with_score("payments and vacation", k=4)] == before
+    assert store.similarity_search_with_relevance_scores("payments and vacation", k=4)
+    store.close()
+    other.close()
+
+
+def test_a_column_that_queries_filter_by_does_not_disturb_the_store(tmp_path):
+    BgeVectorStore(tmp_path / "a.db").close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+        sqlite_bge.load(other)
+        other.execute("DROP TABLE documents_bge")
+        other.execute("CREATE VIRTUAL TABLE documents_bge USING bge(content, metadata UNINDEXED, content='documents')")
+    for embedding in (None, DeterministicFakeEmbedding(size=384)):
+        store = BgeVectorStore(tmp_path / "a.db", embedding=embedding)
+        store.add_texts(TEXTS, METADATA, ids=["r", "i", "h"])
+        assert store.similarity_search(TEXTS[1], k=1)[0].id == "i"
+        store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+        sqlite_bge.load(other)
+        other.execute("DROP TABLE documents_bge")
+        other.execute("CREATE VIRTUAL TABLE documents_bge USING bge(metadata, content='documents')")
+    with pytest.raises(IndexProblem, match="over metadata of documents; wanted: content of documents"):
+        BgeVectorStore(tmp_path / "a.db")
 
 
 @pytest.mark.parametrize("filter, ids", [

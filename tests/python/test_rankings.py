@@ -149,14 +149,17 @@ def test_a_column_called_rank(tmp_path):
         db.executemany("INSERT INTO army(rank, by_words) VALUES (?, '')", [("zeppelin pilot",), ("cook of the kitchen",), ("a general",)])
     assert "called rank too" in command("index", path, "army", "rank", "--filter", "by_words").stdout
     assert found(path, "army", "who makes the meals?")[0]["rank"] == "cook of the kitchen"
-    said = "army_bge has a column of its own called rank, so that no ranking can be given"
+    said = "army_bge has a column of its own called rank, so that no ranking but 'meaning' can be given"
+    assert found(path, "army", "who makes the meals?", "--rank", "meaning") == found(path, "army", "who makes the meals?")
     assert said in command("search", path, "army", "x", "--rank", "mmr", code=1).stderr
     (tmp_path / "q").write_text("a\twho makes the meals?\n"), (tmp_path / "j").write_text("a 0 2 1\n")
-    assert said in command("evaluate", path, "army", "--queries", tmp_path / "q", "--qrels", tmp_path / "j", code=1).stderr
+    evaluated = ["evaluate", path, "army", "--queries", tmp_path / "q", "--qrels", tmp_path / "j"]
+    assert command(*evaluated).stdout.splitlines()[-1].split() == ["meaning", "1.0000", "1.0000", "1.0000"]
+    assert said in command(*evaluated, "--against", "meaning, mmr", code=1).stderr
     with serving(path) as served:
         rows, section = served.search("army", "who makes the meals?", "army")
         assert rows[0][0] == "/army/army/2" and "_rank" not in section
-        assert said in served.get("/army/army", _semantic="x", _rank="mmr")
+        assert said.replace("'", "&#39;") in served.get("/army/army", _semantic="x", _rank="mmr")
 
 
 # --- an index that is there ---------------------------------------------------------------
@@ -257,6 +260,41 @@ def test_words_come_with_their_ranking(indexed):
     assert default_ranking(indexed, "desk_bge") == ("hybrid",)
 
 
+@pytest.mark.parametrize("program", [["sqlite-bge", "search"], ["sqlite-utils", "bge", "search"]])
+def test_a_search_by_words_says_how_to_have_them(indexed, program):
+    said = support.run(support.BIN / program[0], *program[1:], indexed, "desk", "RX-2041", "--rank", "hybrid, mmr(0.5)", code=1).stderr
+    assert "this index has no words" in said
+    as_told(indexed, said)
+    assert status(indexed, "desk_bge")["words"] == "desk_bge_words"
+    support.run(support.BIN / program[0], *program[1:], indexed, "desk", "RX-2041", "--rank", "hybrid, mmr(0.5)")
+
+
+def test_no_way_to_words_is_told_where_there_is_none(desk):
+    with opened(desk) as db:
+        db.execute("CREATE VIEW shown AS SELECT id, body FROM desk")
+        db.execute("CREATE VIRTUAL TABLE memos USING bge(body)")
+    command("index", desk, "shown", "body", "--key", "id")
+    for table in ("shown", "memos"):
+        said = command("search", desk, table, "x", "--rank", "words", code=1).stderr
+        assert "this index has no words" in said and "sqlite-bge" not in said
+
+
+def test_words_of_ones_own_are_kept_and_not_copied(desk):
+    with opened(desk) as db:
+        db.execute("CREATE VIRTUAL TABLE \"the fts\" USING fts5(body, content='desk', content_rowid='id')")
+        db.execute("INSERT INTO \"the fts\"(\"the fts\") VALUES ('rebuild')")
+        db.execute("CREATE VIRTUAL TABLE desk_bge USING bge(body, title UNINDEXED, content='desk', words='the fts')")
+    said = command("index", desk, "desk", "body", "--filter", "title", "--storage", "f16", code=1).stderr
+    assert "--words" not in said and "with the words of the fts, which only SQL can name:" in said
+    *_, made, replaced = said.splitlines()
+    with opened(desk) as db:
+        db.execute(made)
+    command(*[desk if word == "DB" else word for word in support.shell_words(replaced)[1:]])
+    now = status(desk, "desk_bge")
+    assert (now["words"], now["storage"], now["pending"], now["wrong"]) == ("the fts", "f16", 0, [])
+    assert "--no-words\n" in command("index", desk, "desk", "body", "--filter", "title", "--no-words", code=1).stderr
+
+
 def test_names_that_need_quotes_are_told_with_them(tmp_path):
     path = tmp_path / "quotes.db"
     with contextlib.closing(sqlite3.connect(path)) as db, db:
@@ -276,7 +314,7 @@ def test_a_replacement_that_cannot_be_leaves_all_as_it_was(filtered):
     done = command("replace", filtered, "desk_bge", "titles", code=1)
     assert "desk_bge is as it was: titles cannot have its default ranking, hybrid(" in done.stderr
     for old, new, said in (("desk_bge", "desk_bge", "cannot take the place"), ("desk_bge", "nope", "there is no table nope"),
-                           ("desk", "titles", "several indexes")):
+                           ("desk", "titles", "desk_bge is as it was: titles cannot have its default ranking")):
         assert said in command("replace", filtered, old, new, code=1).stderr
     assert "over desk and its own text" in command("replace", filtered, "desk_bge", "memos", code=1).stderr
     assert schema(filtered) == before

@@ -8,7 +8,7 @@ from typing import Any
 
 from datasette.database import QueryInterrupted
 from datasette.utils import path_from_row_pks, sqlite3
-from sqlite_bge.indexes import Index, IndexProblem, all_indexes, first_columns, quoted, ranked_by, search
+from sqlite_bge.indexes import Index, IndexProblem, all_indexes, choose, first_columns, quoted, ranked_by, search
 
 ROWS = 20  # shown of one search
 PASSAGE, CELL = 400, 100  # characters shown; the row's own page has all of them
@@ -71,15 +71,16 @@ async def search_page(datasette: Any, request: Any, database_name: str, table: s
     """The search box of a table's page, and what the query in `?_semantic=` finds, ranked as `_rank=` says; None without
     an index."""
     database = datasette.get_database(database_name)
-    over = [index for index in await indexes_of(database) if table.lower() in (index.name.lower(), (index.content or "").lower())]
-    if not over:
+    chosen = choose(await indexes_of(database), table)
+    if not chosen:
         return None
+    index = chosen[0]
     page = SearchPage(*((request.args.get(name) or "").strip() for name in ("_semantic", "_rank")))
-    page.rankings = _offered(over[0], page.ranking)
+    page.rankings = _offered(index, page.ranking)
     if not page.query:
         return page
     try:
-        await _fill(datasette, database, over[0], page)
+        await _fill(datasette, database, index, page)
     except QueryInterrupted:
         limit = datasette.setting("sql_time_limit_ms")
         page.error = f"the search took longer than {limit} ms (the setting sql_time_limit_ms)"

@@ -11,11 +11,11 @@ from pathlib import Path
 from . import __getattr__ as _attribute
 from .catalog import DEFAULT_MODEL, CatalogError
 from .catalog import models as catalogue
-from .connecting import open_database
+from .connecting import not_utf8, open_database
 from .fetching import Problem, run
-from .indexes import FIRST, IndexProblem, find_index, quoted, search
+from .indexes import FIRST, MOST_ROWS, IndexProblem, find_index, quoted, search
 from .loading import LoadingFailed, LoadingUnavailable, loadable_path
-from .making import Wanted, create_index, replace_index
+from .making import Wanted, create_index, replace_index, way_to_words
 from .syncing import sync
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .evaluating import Judged, Measures
 
 SHOWN = 100  # characters of a cell in a table for people
+VERDICTS = {True: "more than chance", False: "may be chance", None: "too few questions differ to tell"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         try:
             options.command(options)
+        except UnicodeEncodeError as error:
+            raise Problem(not_utf8(error)) from error
         except (CatalogError, IndexProblem, LoadingFailed, LoadingUnavailable, FileNotFoundError) as error:
             raise Problem(str(error)) from error
         except Exception as error:
@@ -173,6 +176,8 @@ def command_index(options: argparse.Namespace) -> None:
     index, note = create_index(db, options.table, wanted, options.name)
     changed = sync(db, quoted(index.name), progress=not options.no_progress)
     status = json.loads(db.execute("SELECT bge_status(?)", (quoted(index.name),)).fetchone()[0])
+    if status["rows"] is None or status["problem_rows"] is None:
+        raise Problem(f"{index.name} cannot be read: {'; '.join(status['wrong'])}")
     print(f"{index.name}: {status['rows']} rows, {changed} of them new or changed")
     if note:
         print(f"  {note}")
@@ -188,11 +193,17 @@ def command_replace(options: argparse.Namespace) -> None:
     print(f"{options.by} is now {options.index}")
 
 
+def refuse_no_number_of_rows(option: str, rows: int) -> None:
+    if not 1 <= rows <= MOST_ROWS:
+        raise Problem(f"{option} is {rows}, expected a number of rows, at least 1 and at most {MOST_ROWS}")
+
+
 def command_search(options: argparse.Namespace) -> None:
-    if options.k < 1:
-        raise Problem(f"-k is {options.k}, expected a number of rows, at least 1")
+    refuse_no_number_of_rows("-k", options.k)
     db = open_database(options.db, readonly=True)
-    names, rows = search(db, find_index(db, options.table), options.query, options.k, options.rank)
+    index = find_index(db, options.table)
+    with way_to_words(db, index):
+        names, rows = search(db, index, options.query, options.k, options.rank)
     if options.json:
         print(json.dumps([dict(zip(names, map(plain, row))) for row in rows], indent=1, ensure_ascii=False))
     elif options.csv:
@@ -210,8 +221,7 @@ def command_search(options: argparse.Namespace) -> None:
 def command_evaluate(options: argparse.Namespace) -> None:
     from .evaluating import judged, measure, ranker, read_judgements, read_questions
 
-    if options.k < 1:
-        raise Problem(f"--k is {options.k}, expected a number of rows, at least 1")
+    refuse_no_number_of_rows("--k", options.k)
     questions, judgements = read_questions(options.queries), read_judgements(options.qrels)
     db = open_database(options.db, readonly=True)
     index = find_index(db, options.table)
@@ -224,7 +234,8 @@ def command_evaluate(options: argparse.Namespace) -> None:
     if twice:
         raise Problem(f"the ranking '{twice[0]}' is given twice: --ranking (meaning, if not given) is compared with each --against")
     rankers = {name: ranker(db, index, name, options.k) for name in names}
-    found = measure(asked, rankers, options.k, progress=not options.no_progress)
+    with way_to_words(db, index):
+        found = measure(asked, rankers, options.k, progress=not options.no_progress)
     (print_evaluation_json if options.json else print_evaluation)(asked, found, options.k)
 
 
@@ -261,10 +272,10 @@ def print_evaluation(asked: Judged, found: Sequence[Measures], k: int) -> None:
                 [(one.ranking, *(f"{mean(values):.4f}" for values in (one.ndcg, one.recall, one.reciprocal_rank))) for one in found])
     for other in found[1:]:
         found_difference = compare(found[0].ndcg, other.ndcg)
-        verdict = "more than chance" if found_difference.more_than_chance else "may be chance"
-        print(f"{found[0].ranking} against {other.ranking}, nDCG@{k}: {found_difference.mean:+.4f}, {verdict}: 95 % of bootstraps "
-              f"are within {found_difference.low:+.4f} and {found_difference.high:+.4f}; better on {found_difference.better} questions, "
-              f"worse on {found_difference.worse} (sign test p = {found_difference.sign_p:.2g})")
+        print(f"{found[0].ranking} against {other.ranking}, nDCG@{k}: {found_difference.mean:+.4f}, "
+              f"{VERDICTS[found_difference.more_than_chance]} (randomisation test p = {found_difference.p:.2g}); better on "
+              f"{found_difference.better} questions, worse on {found_difference.worse} (sign test p = {found_difference.sign_p:.2g}); "
+              f"95 % of bootstraps are within {found_difference.low:+.4f} and {found_difference.high:+.4f}")
 
 
 def print_evaluation_json(asked: Judged, found: Sequence[Measures], k: int) -> None:

@@ -6,12 +6,15 @@ import importlib
 import os
 from pathlib import Path
 
+from .fetching import HEARD
 from .loading import LoadingUnavailable, load, why_unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
+
+STEPS = 100_000  # of SQLite's machine, some milliseconds, between two looks for a signal
 
 
 def sqlite_module() -> ModuleType:
@@ -42,4 +45,16 @@ def open_database(path: str | os.PathLike = ":memory:", readonly: bool = False, 
         uri = f"{Path(path).resolve().as_uri()}?mode={'ro' if readonly else 'rw'}"
         connection = module.connect(uri, uri=True, isolation_level=None, check_same_thread=not any_thread)
     load(connection)
+    # Python hears signals in Python code alone, which a long statement does not come to by itself: the handler is that.
+    connection.set_progress_handler(lambda: bool(HEARD), STEPS)
     return connection
+
+
+def not_utf8(error: UnicodeEncodeError) -> str:
+    """What to say of a text that SQLite cannot have: an argument's bytes, or half a character of JSON."""
+    text = error.object[max(0, error.start - 20):error.end + 20]
+    try:
+        shown: str | bytes = os.fsencode(text)
+    except UnicodeEncodeError:
+        shown = text
+    return f"{shown!r} is no text in UTF-8, as SQLite has them"

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from .indexes import IndexProblem, quoted, ranked_by
+from .indexes import IndexProblem, folded, quoted, ranked_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def judged(db: Any, index: Index, questions: Mapping[str, str], judgements: Grad
     asked: dict[str, str] = {}
     grades: dict[str, dict[int, float]] = {}
     for name, text in questions.items():
-        graded = {rowids[row]: grade for row, grade in judgements.get(name, {}).items()}
+        graded = _by_rowid(name, judgements.get(name, {}), rowids)
         if any(grade > 0 for grade in graded.values()):
             asked[name], grades[name] = text, graded
     unjudged = [name for name in questions if name not in judgements]
@@ -169,11 +169,21 @@ def judged(db: Any, index: Index, questions: Mapping[str, str], judgements: Grad
     return Judged(asked, grades, left_out)
 
 
+def _by_rowid(question: str, grades: Mapping[str, float], rowids: Mapping[str, int]) -> dict[int, float]:
+    """Grades by rowid, of which 1 and 01 are one. Raises EvaluationProblem where such a row has two."""
+    found: dict[int, float] = {}
+    for row, grade in grades.items():
+        if found.setdefault(rowids[row], grade) != grade:
+            raise EvaluationProblem(
+                f"question {question} gives row {rowids[row]} the grades {found[rowids[row]]:g} and {grade:g}, the one of them as {row!r}")
+    return found
+
+
 def _rowids(db: Any, index: Index, rows: set[str], id_column: str | None) -> dict[str, int]:
     """The rowid of each row that is named. Raises EvaluationProblem for those that are not there."""
     table, key = index.content or index.name, index.key or "rowid"
     columns = [name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))]
-    if id_column is not None and id_column not in columns:
+    if id_column is not None and folded(id_column) not in map(folded, columns):
         raise EvaluationProblem(f"{table} has no column {id_column}; it has {', '.join(columns)}")
     found: dict[str, int] = {}
     if id_column is None:
@@ -182,8 +192,9 @@ def _rowids(db: Any, index: Index, rows: set[str], id_column: str | None) -> dic
                     f"SELECT 1 FROM {quoted(table)} WHERE {quoted(key)} = ?", (int(row),)).fetchone():
                 found[row] = int(row)
     else:
-        for rowid, value in db.execute(f"SELECT {quoted(key)}, {quoted(id_column)} FROM {quoted(table)}"):
-            name = str(value)
+        for rowid, value in db.execute(
+                f"SELECT {quoted(key)}, {quoted(id_column)} FROM {quoted(table)} WHERE {quoted(id_column)} IS NOT NULL"):
+            name = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
             if name in rows and found.setdefault(name, rowid) != rowid:
                 raise EvaluationProblem(f"rows {found[name]} and {rowid} of {table} both have {name!r} in {id_column}")
     unknown = sorted(rows - set(found))

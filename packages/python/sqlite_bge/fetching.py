@@ -154,24 +154,34 @@ def run(into, work):
     catch_signals()
     try:
         work()
-    except Problem as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or into}: {error.strerror or error}", file=sys.stderr)
-        return 1
     except (KeyboardInterrupt, Interrupted):
-        print("interrupted; nothing half-made is left", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(130)  # without waiting for downloads that are on their way on threads
+        end_interrupted()
+    except Exception as error:
+        if HEARD:  # where SQLite was at work, it is SQLite's error that comes here
+            end_interrupted()
+        if isinstance(error, Problem):
+            print(error, file=sys.stderr)
+        elif isinstance(error, OSError):
+            print(f"{error.filename or into}: {error.strerror or error}", file=sys.stderr)
+        else:
+            raise
+        return 1
     return 0
 
 
+def end_interrupted():
+    print("interrupted; nothing half-made is left", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(130)  # without waiting for downloads that are on their way on threads
+
+
+HEARD = []  # signals that asked this process to end
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def catch_signals():
     def stop(number, frame):
+        HEARD.append(number)
         raise Interrupted
 
     for number in SIGNALS:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
 HIDDEN = {"k", "distance", "score", "passage", "embedding"}  # of every index, whatever else it has
 # Of an index that has no columns of these names itself; one with words has all of them.
 RANKED = {"rank", "by_meaning", "by_words", "bm25", "rerank", "start", "stop"}
+MOST_ROWS = 2**63 - 1  # SQLite's largest integer
 
 
 class IndexProblem(Exception):
@@ -47,6 +48,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def folded(name: str) -> str:
+    """A name as SQLite compares names: A to Z are a to z, and no other letters are the same."""
+    return "".join(chr(ord(letter) + 32) if "A" <= letter <= "Z" else letter for letter in name)
+
+
 def all_indexes(db: Any) -> list[Index]:
     """The indexes of the database, by name."""
     names = db.execute(
@@ -55,13 +61,14 @@ def all_indexes(db: Any) -> list[Index]:
 
 
 def read_index(db: Any, name: str) -> Index | None:
-    """The index of this name; None where the table is another one, or none."""
+    """The index of this name, in any case; None where the table is another one, or none."""
+    name = _called(db, name) or name
     try:
         columns = db.execute("SELECT name, hidden FROM pragma_table_xinfo(?, 'main')", (name,)).fetchall()
     except Exception:  # a virtual table whose module is not loaded
         return None
     hidden = [column for column, is_hidden in columns if is_hidden]
-    if not HIDDEN.issubset(hidden) or not _has(db, f"{name}_config"):
+    if not HIDDEN.issubset(hidden) or not _called(db, f"{name}_config"):
         return None
     shown = [column for column, is_hidden in columns if not is_hidden]
     numbers = {column for (column,) in db.execute("SELECT name FROM pragma_table_info(?)", (f"{name}_rows",))}
@@ -74,28 +81,52 @@ def read_index(db: Any, name: str) -> Index | None:
                  RANKED.intersection(hidden))
 
 
-def _has(db: Any, table: str) -> bool:
-    return db.execute("SELECT 1 FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)).fetchone() is not None
+def _called(db: Any, table: str) -> str | None:
+    """The name of a table as it was made; None where there is none."""
+    row = db.execute("SELECT name FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE", (table,)).fetchone()
+    return row[0] if row else None
 
 
 def find_index(db: Any, table: str) -> Index:
-    """The index over a table, or the index itself where its own name is given. Raises IndexProblem."""
+    """The index of this name, or the one over a table of this name: of several the one called TABLE_bge.
+
+    Raises IndexProblem where there is none, or none of several is called so.
+    """
+    there = indexes_over(db, table)
+    if len(there) > 1:
+        raise IndexProblem(f"{table} has several indexes; name one of them: " + ", ".join(index.name for index in there))
+    return there[0]
+
+
+def indexes_over(db: Any, table: str, all_of_it: bool = False) -> list[Index]:
+    """What `choose` gives, or all the indexes over a table. Raises IndexProblem where there is none."""
     own = read_index(db, table)
     if own:
-        return own
+        return [own]
     there = all_indexes(db)
-    over = [index for index in there if index.content and index.content.lower() == table.lower()]
-    if len(over) == 1:
-        return over[0]
-    if over:
-        raise IndexProblem(f"{table} has several indexes; name one of them: " + ", ".join(i.name for i in over))
-    if not _has(db, table):
+    found = over(there, table) if all_of_it else choose(there, table)
+    if found:
+        return found
+    if not _called(db, table):
         logs = {f"{index.name}_log" for index in there}
         tables = [name for (name,) in db.execute(
             "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'view') "
             "AND name NOT LIKE 'sqlite_%' ORDER BY name LIMIT 20") if name not in logs]
         raise IndexProblem(f"there is no table {table}; there are: {', '.join(tables) or 'none'}")
     raise IndexProblem(f"{table} has no semantic index; `sqlite-bge index DB {table} COLUMN...` makes one")
+
+
+def choose(indexes: Sequence[Index], table: str) -> list[Index]:
+    """Of `indexes`: the one of this name, or the one called TABLE_bge over a table of this name; where none is called so,
+    all of them over the table, by name."""
+    named = [index for index in indexes if folded(index.name) == folded(table)]
+    of_it = over(indexes, table)
+    return named or [index for index in of_it if folded(index.name) == folded(f"{table}_bge")] or of_it
+
+
+def over(indexes: Sequence[Index], table: str) -> list[Index]:
+    """Those of `indexes` over a table of this name."""
+    return [index for index in indexes if index.content and folded(index.content) == folded(table)]
 
 
 def search(db: Any, index: Index, query: str, limit: int = 10, ranking: str | None = None) -> tuple[list[str], Iterator[tuple]]:
@@ -129,10 +160,11 @@ def first_columns(index: Index) -> str:
 def ranked_by(index: Index, ranking: str | None) -> tuple[str, str]:
     """The WHERE clause, with :ranking, and the ORDER BY of a ranking, or of the default one; of the index, there called `s`.
 
-    Raises IndexProblem where a column of the user's is called `rank`: such an index is only ranked by distance.
+    An index with a column of the user's that is called `rank` is only ranked by distance, which is 'meaning'; for any
+    other ranking of it IndexProblem is raised.
     """
     if "rank" in index.hidden:
         return (" WHERE s.rank MATCH :ranking" if ranking is not None else ""), "s.rank"
-    if ranking is not None:
-        raise IndexProblem(f"{index.name} has a column of its own called rank, so that no ranking can be given")
+    if ranking is not None and folded(ranking.strip()) != "meaning":
+        raise IndexProblem(f"{index.name} has a column of its own called rank, so that no ranking but 'meaning' can be given")
     return "", "s.distance"

@@ -82,12 +82,14 @@ class BgeVectorStore(VectorStore):
                 f"CREATE TABLE IF NOT EXISTS {self._table}(number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
                 "content TEXT NOT NULL, metadata TEXT NOT NULL DEFAULT '{}')")
         index = read_index(self._db, f"{table}_bge")
-        if index:
-            refuse_another(self._db, index, table, Wanted(["content"], model=model))
+        if index:  # a column that somebody filters by does not disturb the store
+            refuse_another(self._db, index, table, Wanted(["content"], index.filters, model=model))
         else:
             options = [("content", table), ("model", model)]
             said = ", ".join(f"{option}='{value.replace(chr(39), chr(39) * 2)}'" for option, value in options if value)
             self._db.execute(f"CREATE VIRTUAL TABLE {self._index} USING bge(content, {said})")
+        # Scores are cosines whatever ranking is the index's default; one with a column called rank has no ranking but that.
+        self._ranked = "AND s.rank MATCH 'meaning'" if not index or "rank" in index.hidden else ""
 
     @property
     def embeddings(self) -> Embeddings | None:
@@ -202,7 +204,7 @@ class BgeVectorStore(VectorStore):
         condition, arguments = _condition(filter)
         within = f"AND s.rowid IN (SELECT number FROM {self._table} WHERE {condition})" if filter else ""
         sql = (f"SELECT d.id, d.content, d.metadata, s.score, s.embedding FROM (SELECT rowid, score, embedding, distance "
-               f"FROM {self._index} AS s WHERE {self._index} MATCH ? AND k = ? {within}) AS s "
+               f"FROM {self._index} AS s WHERE {self._index} MATCH ? AND k = ? {self._ranked} {within}) AS s "
                f"JOIN {self._table} AS d ON d.number = s.rowid ORDER BY s.distance")
         with self._lock:
             rows = self._db.execute(sql, (query, k, *arguments)).fetchall() if k > 0 else []

@@ -7,16 +7,17 @@ that is there only where it is what was asked for, and otherwise says how anothe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from dataclasses import dataclass
 
-from .indexes import RANKED, Index, IndexProblem, find_index, quoted, read_index
+from .indexes import RANKED, Index, IndexProblem, find_index, folded, quoted, read_index
 from .syncing import sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
 DEFAULT_RANKING = "hybrid"  # of a new index with words: docs/BENCHMARKS.md, "Rankings"
@@ -44,7 +45,7 @@ def create_index(db: Any, table: str, wanted: Wanted, name: str | None = None) -
     """Makes an index of a table or view, or gives the one that is there if it is what is wanted. Nothing is embedded
     yet. Beside it comes a note for people, where a new index has no words because it cannot. Raises IndexProblem.
     """
-    name = name or f"{table}_bge"
+    given, name = name, name or f"{table}_bge"
     there = read_index(db, name)
     if there:
         refuse_another(db, there, table, wanted)
@@ -53,52 +54,65 @@ def create_index(db: Any, table: str, wanted: Wanted, name: str | None = None) -
     db.execute("SELECT bge_tokens('', coalesce(?, json_extract(bge_info(), '$.default_model')))", (wanted.model,)).fetchall()
     why_none = _why_no_words(db, table, [*wanted.columns, *wanted.filters])
     words = why_none is None if wanted.words is None else wanted.words
-    options = {"content": table, "model": wanted.model, "content_rowid": wanted.key, "storage": wanted.storage,
-               "words": "on" if words else None}
-    arguments = [quoted(column) for column in wanted.columns] + [f"{quoted(column)} UNINDEXED" for column in wanted.filters]
-    arguments += [f"{option}='{value.replace(chr(39), chr(39) * 2)}'" for option, value in options.items() if value]
     db.execute("SAVEPOINT making")
+    ended = ""
     try:
-        db.execute(f"CREATE VIRTUAL TABLE {quoted(name)} USING bge({', '.join(arguments)})")
+        db.execute(_statement(table, wanted, name, "on" if words else None))
         if words:
             db.execute(f"INSERT INTO {quoted(name)}({quoted(name)}, rank) VALUES ('rank', ?)", (DEFAULT_RANKING,))
     except BaseException as error:
-        db.execute("ROLLBACK TO making")
-        if not isinstance(error, Exception):  # Ctrl-C
+        if db.in_transaction:
+            db.execute("ROLLBACK TO making")
+        else:  # and the savepoint is gone with it
+            ended = "; nothing was made: SQLite ended the transaction, as it does when it is interrupted, the disk is full or memory runs out"
+        if not isinstance(error, Exception) or isinstance(error, UnicodeEncodeError):  # Ctrl-C, or a text that never came to SQLite
             raise
-        raise IndexProblem(f"{error}{_way_to_a_key(db, table, wanted.columns) if wanted.key is None else ''}") from error
+        raise IndexProblem(f"{error}{ended}{_way_to_a_key(db, table, wanted, given) if wanted.key is None else ''}") from error
     finally:
-        db.execute("RELEASE making")
+        if db.in_transaction:
+            db.execute("RELEASE making")
     index = read_index(db, name)
     assert index is not None, name
     return index, why_none if wanted.words is None else None
 
 
+def _statement(table: str, wanted: Wanted, name: str, words: str | None) -> str:
+    """The SQL that makes an index; `words` as its option has them."""
+    options = {"content": table, "model": wanted.model, "content_rowid": wanted.key, "storage": wanted.storage, "words": words}
+    arguments = [quoted(column) for column in wanted.columns] + [f"{quoted(column)} UNINDEXED" for column in wanted.filters]
+    arguments += [f"{option}='{value.replace(chr(39), chr(39) * 2)}'" for option, value in options.items() if value]
+    return f"CREATE VIRTUAL TABLE {quoted(name)} USING bge({', '.join(arguments)})"
+
+
 def _why_no_words(db: Any, table: str, columns: Sequence[str]) -> str | None:
     """Why an index of a table cannot keep words; None where it can."""
-    kind = db.execute("SELECT type FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)", (table,)).fetchone()
+    kind = db.execute("SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE", (table,)).fetchone()
     if kind and kind[0] == "view":
         return f"without words, which need a table, and {table} is a view"
     if not db.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone():
         return "without words, which need FTS5, and this SQLite has none"
-    taken = [column for column in columns if column.lower() in RANKED]
+    taken = [column for column in columns if folded(column) in RANKED]
     return f"without words, whose own column would be called {taken[0]} too" if taken else None
 
 
-def _way_to_a_key(db: Any, table: str, columns: Sequence[str]) -> str:
-    """For a table whose primary key is not an integer: the two lines that give its rows numbers."""
-    keys = [(name, kind) for name, kind in db.execute(
-        "SELECT name, type FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,))]
+def _way_to_a_key(db: Any, table: str, wanted: Wanted, name: str | None) -> str:
+    """For a table whose primary key is not an integer: the two lines that give its rows numbers, and the index of those."""
+    shape = db.execute("SELECT name, type, pk FROM pragma_table_info(?)", (table,)).fetchall()
+    keys = [(column, kind) for column, kind, place in shape if place]
     if len(keys) != 1 or keys[0][1].upper() == "INTEGER":
         return ""
-    key = quoted(keys[0][0])
-    numbers, view = quoted(f"{table}_numbers"), quoted(f"{table}_numbered")
-    shown = ", ".join(f"t.{quoted(column)}" for column in columns)
+    taken = {folded(column) for column, _, _ in shape}
+    number = next(free for free in ("id", "number", *(f"number{n}" for n in range(2, len(taken) + 3))) if free not in taken)
+    key, counted = quoted(keys[0][0]), quoted(number)
+    numbers, view = quoted(f"{table}_numbers"), f"{table}_numbered"
+    shown = ", ".join(f"t.{quoted(column)}" for column in [*wanted.columns, *wanted.filters])
+    # A view has no words.
+    of_view = Wanted(wanted.columns, wanted.filters, wanted.model, number, wanted.storage, words=False)
     return (f"\n{table} has no integer key. Two lines give its rows one:\n"
-            f"  CREATE TABLE {numbers}(id INTEGER PRIMARY KEY, {key} UNIQUE); "
+            f"  CREATE TABLE {numbers}({counted} INTEGER PRIMARY KEY, {key} UNIQUE); "
             f"INSERT INTO {numbers}({key}) SELECT {key} FROM {quoted(table)};\n"
-            f"  CREATE VIEW {view} AS SELECT n.id, {shown} FROM {numbers} AS n JOIN {quoted(table)} AS t USING ({key});\n"
-            f"then: sqlite-bge index DB {table}_numbered {' '.join(columns)} --key id")
+            f"  CREATE VIEW {quoted(view)} AS SELECT n.{counted}, {shown} FROM {numbers} AS n JOIN {quoted(table)} AS t USING ({key});\n"
+            f"then: {_command(view, of_view, name or view + '_bge')}")
 
 
 # --- an index that is there ---------------------------------------------------------------
@@ -107,15 +121,15 @@ def _way_to_a_key(db: Any, table: str, columns: Sequence[str]) -> str:
 def refuse_another(db: Any, there: Index, table: str, wanted: Wanted) -> None:
     """Raises IndexProblem where an index is not what is wanted: it names both, and the way to have the other."""
     over = f"over {_told(there.texts, there.filters)} of {there.content or 'its own text'}; wanted: {_told(wanted.columns, wanted.filters)} of {table}"
-    if (there.content or "").lower() != table.lower():
+    if folded(there.content or "") != folded(table):
         raise IndexProblem(f"there is an index {there.name} already, {over}; choose another name with --name, or DROP TABLE it")
     status = _status(db, there.name)
     if not status.get("model"):  # it cannot be read
         raise IndexProblem(f"{there.name}: {'; '.join(status['wrong'])}")
     has = {"model": status["model"]["name"], "key": there.key, "storage": status["storage"]}
     differing = [f"its {option} is {has[option]}, and --{option} is {asked}" for option in has
-                 if (asked := getattr(wanted, option)) is not None and asked.lower() != str(has[option]).lower()]
-    if _lower(there.texts) != _lower(wanted.columns) or _lower(there.filters) != _lower(wanted.filters):
+                 if (asked := getattr(wanted, option)) is not None and folded(asked) != folded(str(has[option]))]
+    if _folded(there.texts) != _folded(wanted.columns) or _folded(there.filters) != _folded(wanted.filters):
         differing.insert(0, over)
     if wanted.words is not None and wanted.words != (there.words is not None):
         differing.append("it has no words, and --words asks for them" if wanted.words else "it has words, and --no-words asks for none")
@@ -125,17 +139,40 @@ def refuse_another(db: Any, there: Index, table: str, wanted: Wanted) -> None:
                   wanted.storage or has["storage"], there.words is not None if wanted.words is None else wanted.words)
     raise IndexProblem(
         f"there is an index {there.name} already, {'; '.join(differing)}. What an index was made with stays. To have another "
-        "beside it, choose another name with --name; to put another in its place, while it goes on answering:\n"
-        f"  {_command(table, anew, there.name + '_new')}\n"
-        f"  sqlite-bge replace DB {shlex.quote(there.name)} {shlex.quote(there.name + '_new')}")
+        "beside it, choose another name with --name; to put another in its place, while it goes on answering"
+        f"{_replacement(there, table, anew)}")
+
+
+@contextlib.contextmanager
+def way_to_words(db: Any, index: Index) -> Iterator[None]:
+    """Ends the error of a search by words in an index that has none with the commands that give it some."""
+    try:
+        yield
+    except Exception as error:
+        if index.words or not index.content or "has no words" not in str(error) or _why_no_words(db, index.content, index.columns):
+            raise
+        status = _status(db, index.name)
+        if not status.get("model"):
+            raise
+        anew = Wanted(index.texts, index.filters, status["model"]["name"], index.key, status["storage"], words=True)
+        raise IndexProblem(f"{error}; another with words in its place{_replacement(index, index.content, anew)}") from error
+
+
+def _replacement(there: Index, table: str, wanted: Wanted) -> str:
+    """The end of a message: what makes another index, and puts it in the place of one that is there."""
+    new = f"{there.name}_new"
+    by_hand = wanted.words and there.words and folded(there.words) != folded(f"{there.name}_words")
+    first = _statement(table, wanted, new, there.words) + ";" if by_hand else _command(table, wanted, new)
+    return ((f", with the words of {there.words}, which only SQL can name" if by_hand else "") +
+            f":\n  {first}\n  sqlite-bge replace DB {shlex.quote(there.name)} {shlex.quote(new)}")
 
 
 def _status(db: Any, name: str) -> dict:
     return json.loads(db.execute("SELECT bge_status(?)", (quoted(name),)).fetchone()[0])
 
 
-def _lower(names: Sequence[str]) -> list[str]:
-    return [name.lower() for name in names]
+def _folded(names: Sequence[str]) -> list[str]:
+    return [folded(name) for name in names]
 
 
 def _told(columns: Sequence[str], filters: Sequence[str]) -> str:
@@ -158,7 +195,7 @@ def replace_index(db: Any, name: str, by: str, progress: bool = True) -> None:
     The connection must not be in a transaction. Raises IndexProblem; SQLite's own errors leave both as they were.
     """
     old, new = find_index(db, name), find_index(db, by)
-    if old.name == new.name or not old.content or (old.content or "").lower() != (new.content or "").lower():
+    if old.name == new.name or not old.content or folded(old.content) != folded(new.content or ""):
         raise IndexProblem(
             f"{new.name} cannot take the place of {old.name}: expected two indexes over one table, and they are over "
             f"{old.content or 'its own text'} and {new.content or 'its own text'}")

@@ -16,11 +16,11 @@ import click
 from sqlite_utils import hookimpl
 
 from .cli import plain, without_places
-from .connecting import open_database
-from .indexes import Index, IndexProblem, all_indexes, find_index, quoted
+from .connecting import not_utf8, open_database
+from .indexes import MOST_ROWS, Index, IndexProblem, all_indexes, find_index, indexes_over, quoted
 from .indexes import search as search_index
 from .loading import LoadingFailed, LoadingUnavailable, load
-from .making import Wanted, create_index
+from .making import Wanted, create_index, way_to_words
 from .syncing import sync as sync_index
 
 PATH = click.argument("path", type=click.Path(exists=True, dir_okay=False))
@@ -38,6 +38,8 @@ def problems_said() -> Iterator[None]:
     """Turns what goes wrong into click's one-line errors."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise click.ClickException(not_utf8(error)) from error
     except (IndexProblem, LoadingUnavailable, LoadingFailed) as error:
         raise click.ClickException(str(error)) from error
     except Exception as error:
@@ -81,7 +83,7 @@ def index(path, table, columns, name, model, filters, key, storage, words, silen
 @PATH
 @click.argument("table")
 @click.argument("query")
-@click.option("-n", "--limit", type=click.IntRange(1), default=10, help="Rows to return, 10 by default")
+@click.option("-n", "--limit", type=click.IntRange(1, MOST_ROWS), default=10, help="Rows to return, 10 by default")
 @click.option("--rank", help="How to rank, such as 'meaning', 'words' or 'hybrid, mmr(0.7)'; as the index does by default")
 @click.option("--json", "form", flag_value="json", default=True, help="Output JSON, the default")
 @click.option("--csv", "form", flag_value="csv", help="Output CSV")
@@ -90,7 +92,9 @@ def search(path, table, query, limit, rank, form) -> None:
     "The rows of an indexed table that are nearest to a query"
     with problems_said():
         db = open_database(path, readonly=True)
-        names, rows = search_index(db, find_index(db, table), query, limit, rank)
+        index = find_index(db, table)
+        with way_to_words(db, index):
+            names, rows = search_index(db, index, query, limit, rank)
         show(names, [[plain(cell) for cell in row] for row in rows], form)
 
 
@@ -117,7 +121,7 @@ def sync(path, tables, silent) -> None:
     "Embed what has changed, in the indexes of these tables or in all"
     with problems_said():
         db = open_database(path)
-        chosen: list[Index] = [find_index(db, table) for table in tables] or all_indexes(db)
+        chosen: list[Index] = [index for table in tables for index in indexes_over(db, table, all_of_it=True)] or all_indexes(db)
         for one in chosen:
             sync_index(db, quoted(one.name), progress=not silent)
 
