@@ -15,6 +15,8 @@
 -- A grade is its own gain, as in trec_eval's ndcg_cut, and a row with a grade above 0 is relevant. A question
 -- without such a row has nothing to find and is left out, as is one without a text.
 --
+-- A hundred rows are asked for, so a depth below that in the ranking is widened (`k` does so), as no LIMIT would.
+--
 -- For each question's measures in place of their means, end with `SELECT * FROM measures`.
 WITH
   -- What a row is worth at a place of the list: 1 / log2(place + 1). Not every host's SQLite has log2().

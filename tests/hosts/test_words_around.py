@@ -212,3 +212,13 @@ def test_a_default_ranking_that_cannot_be_read_is_told_and_goes_with_a_rebuild(d
     assert "no stage 'nope'" in value(db, "SELECT bge_status('t') ->> '$.wrong'")
     db.execute("INSERT INTO t(t) VALUES ('rebuild')")
     assert value(db, "SELECT bge_status('t') ->> '$.rank'") is None and value(db, "SELECT bge_status('t') ->> '$.wrong'") == "[]"
+
+
+def test_a_full_disk_is_called_so(tmp_path):
+    db = connect(database=tmp_path / "d.db")
+    db.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body)")
+    db.executemany("INSERT INTO docs(body) VALUES (?)", ((f"a text of some length with the number {n}",) for n in range(2_000)))
+    db.execute(f"PRAGMA max_page_count = {value(db, 'PRAGMA page_count') + 30}")
+    assert isinstance(failure(db, OVER), apsw.FullError)
+    assert value(db, "SELECT count(*) FROM sqlite_schema WHERE name LIKE 't%'") == 0 and value(db, "SELECT count(*) FROM docs") == 2_000
+    db.close()

@@ -138,7 +138,8 @@ impl Words<'_> {
             });
         }
         Err(match (error.kind(), self.look()?) {
-            (_, Found::Nothing) => corrupt(missing(&name)),
+            // A full disk takes the transaction back as well.
+            (Kind::Invalid, Found::Nothing) => corrupt(missing(&name)),
             _ if is_corrupt(&error) => damaged(&name, &error),
             // FTS5 could not even open it.
             (Kind::Invalid, _) => damaged(&name, &error),
