@@ -193,11 +193,13 @@ class Coder:
         first = total(m) / 2
         # Before and after each: the products and squared lengths of every k.
         product = np.add.accumulate(np.concatenate([[first], m]))
+        # One rounding, which a power of 2 does not promise.
+        squared = product * product
         length = self.dims / 4 + 2.0 * np.arange(self.dims + 1)
         best = 0
         for k in range(1, self.dims + 1):
             parts_equals = k < self.dims and m[k] == m[k - 1]
-            if not parts_equals and product[k] ** 2 * length[best] > product[best] ** 2 * length[k]:
+            if not parts_equals and squared[k] * length[best] > squared[best] * length[k]:
                 best = k
         p, l, squares = product[best], length[best], total(m * m)
         scale = squares / p if p else 0.0

@@ -260,11 +260,12 @@ fn check_code_settings(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
 /// Rows that are not pending must be as they were embedded.
 fn check_content(parts: Parts<'_>, faults: &mut Faults) -> Result<()> {
     let content = parts.content.locate()?;
+    let is_noted = matches!(content.noting, Noting::On | Noting::Lost);
+    if content.origin == Origin::Table && is_noted && !parts.notes.are_kept()? {
+        faults.add("the log is missing, and the triggers write to it".to_owned());
+    }
     if content.noting != Noting::On || parts.shadow.settings()?.scanned != Scanned::All {
         return Ok(());
-    }
-    if content.origin == Origin::Table && !parts.notes.are_kept()? {
-        faults.add("the log is missing, and the triggers write to it".to_owned());
     }
     check_missing(parts, &content, faults)?;
     let (rows, notes) = (parts.shadow.names().table("rows"), parts.notes.rows_sql()?);
