@@ -216,8 +216,9 @@ def test_a_signal_is_heard_while_words_are_copied(many):
 
 def test_ctrl_c_while_an_index_is_made(many):
     journal = many.with_name(many.name + "-journal")
+    # A shell's background job ignores SIGINT, and so would what it starts.
     with subprocess.Popen([support.BIN / "sqlite-bge", "index", many, "desk", "body"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True) as process:
+                          stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         while not journal.exists() and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
