@@ -13,8 +13,9 @@
 //! 9. `reranking`: a pair of texts to its score.
 //! 10. `loaded`: models of both kinds by name.
 //!
-//! [`bulk`] has many texts go through a model of either kind. [`Stop`] is how long work asks whether to go on; `memory` is asked for what an input decides the size of. What a Rust program needs is named here; everything
-//! else is the crate's own.
+//! [`bulk`] has many texts go through a model of either kind. [`Stop`] is how long work asks whether to go on; `memory`
+//! is asked for what an input decides the size of. What a Rust program needs is named here; everything else is the
+//! crate's own.
 
 pub(crate) mod bulk;
 pub(crate) mod embedding;

@@ -525,7 +525,7 @@ BAD = {
     "'nothing', 0.9": (apsw.SQLError, "there is no index 'nothing'"),
     "'plain', 0.9": (apsw.SQLError, "'plain' is not a semantic index"),
     "'words', 0.9": (apsw.SQLError, "'words' is not a semantic index"),
-    "'', 0.9": (apsw.SQLError, ""),
+    "'', 0.9": (apsw.SQLError, "'' is not the name of an index, expected name or schema.name"),
     "NULL, 0.9": (apsw.MismatchError, "argument 1 is NULL, expected the name of an index"),
     "7, 0.9": (apsw.MismatchError, "argument 1 is an integer, expected the name of an index"),
     "x'74', 0.9": (apsw.MismatchError, "argument 1 is a BLOB, expected the name of an index"),

@@ -63,10 +63,7 @@ impl Words<'_> {
 
     /// Whether the table is there, exactly as it is to be, and empty: a dump may bring it before the index.
     pub(super) fn can_adopt(self) -> Result<bool> {
-        let Found::Fts5(sql) = self.look()? else {
-            return Ok(false);
-        };
-        if !sql.ends_with(&self.definition()) {
+        if !self.is_ours(&self.look()?) {
             return Ok(false);
         }
         let any = format!("SELECT 1 FROM {} LIMIT 1", self.shadow.names().table(WORDS));
@@ -142,18 +139,26 @@ impl Words<'_> {
         if !self.are_kept() {
             return Ok(());
         }
+        match self.release()? {
+            true => {
+                let table = self.shadow.names().table(WORDS);
+                let drop = format!("DROP TABLE {table}");
+                self.shadow.host.db.execute(&drop)
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Drops the triggers and makes the table fit to be dropped or renamed: whether there is one that is ours.
+    fn release(self) -> Result<bool> {
         triggers::drop_all(self.shadow)?;
-        if self.is_ours(&self.look()?) {
+        let is_ours = self.is_ours(&self.look()?);
+        if is_ours {
             self.check_host()?;
             self.mend()?;
             self.shadow.index.statements.clear();
-            let table = self.shadow.names().table(WORDS);
-            self.shadow
-                .host
-                .db
-                .execute(&format!("DROP TABLE {table}"))?;
         }
-        Ok(())
+        Ok(is_ours)
     }
 
     /// Drops the triggers, of which none may name a table that is not there, and gives the table the name that goes
@@ -166,11 +171,7 @@ impl Words<'_> {
         if !self.are_kept() {
             return Ok(());
         }
-        triggers::drop_all(self.shadow)?;
-        if self.is_ours(&self.look()?) {
-            self.check_host()?;
-            self.mend()?;
-            self.shadow.index.statements.clear();
+        if self.release()? {
             let (old, new) = (
                 self.shadow.names().table(WORDS),
                 quote_name(&to.bare(WORDS)),
@@ -287,7 +288,7 @@ impl Words<'_> {
         }
         match self.look()? {
             Found::Nothing => Ok(()),
-            Found::Fts5(sql) if sql.ends_with(&self.definition()) => Ok(()),
+            found if self.is_ours(&found) => Ok(()),
             Found::Fts5(_) => Err(errors::stranger("TABLE", &self.table())),
             Found::Other(kind) => Err(errors::stranger(&kind.to_uppercase(), &self.table())),
         }
